@@ -1,0 +1,23 @@
+# The commands of this repository. Each sets up what it needs; see scripts/setup.sh.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint sqlx
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## Build, start the platform, run the demo DAG on real data, print its results
+	@scripts/setup.sh run
+	SQLX_OFFLINE=true cargo build --workspace --locked
+	@scripts/demo.sh
+
+test: ## Every test, with the real parts that they need
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+lint: ## Formatting, clippy, licences and sources
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+sqlx: ## Check every SQL statement against a database and write .sqlx anew
+	@scripts/setup.sh run
+	@scripts/sqlx.sh

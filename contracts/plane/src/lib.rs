@@ -1,0 +1,20 @@
+//! What every HTTP service of Trace shares: refusals as problem details, bounded bodies, token
+//! verification with cached keys, the liveness of attempts, and the client of the dispatcher's
+//! routes for planes.
+
+pub mod auth;
+pub mod body;
+pub mod client;
+pub mod jwks;
+pub mod liveness;
+pub mod refusal;
+pub mod serve;
+pub mod telemetry;
+
+pub use auth::{Verifier, bearer};
+pub use body::Body;
+pub use client::PlaneClient;
+pub use jwks::KeySource;
+pub use liveness::{Live, Liveness};
+pub use refusal::{Refusal, Reply};
+pub use serve::serve;

@@ -1,0 +1,3 @@
+//! Planes against a dispatcher that the test plays.
+
+mod liveness;

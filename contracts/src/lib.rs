@@ -1,0 +1,32 @@
+//! What every part of Trace shares: ids, locations, grants, tokens, wire bodies and error codes.
+//!
+//! No SQL, no AWS, no HTTP server and no runtime: a type here is a promise between parts, and the
+//! part that makes it true lives elsewhere. Values that come from outside are parsed into these
+//! types once, at the edge, and prove themselves from there on.
+
+pub mod digest;
+pub mod grant;
+pub mod id;
+pub mod keys;
+pub mod location;
+pub mod manifest;
+pub mod name;
+pub mod problem;
+pub mod role;
+pub mod secret;
+pub mod token;
+pub mod wire;
+
+pub use digest::Sha256;
+pub use grant::{Grants, InputGrant, RowFilter};
+pub use id::{
+    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, LeaseToken, OrgId, RunId, TaskId,
+    UserId, WorkerId,
+};
+pub use location::{ObjectKey, S3Prefix};
+pub use manifest::{Manifest, ManifestObject};
+pub use name::{Name, PartitionKey};
+pub use problem::{ErrorCode, FieldError, Problem};
+pub use role::Role;
+pub use secret::Secret;
+pub use token::{Audience, Capability, UserIdentity};

@@ -1,0 +1,36 @@
+//! Bodies on the wire. Every request body refuses fields that it does not know; replies may grow.
+
+pub mod plane;
+pub mod task;
+pub mod user;
+pub mod worker;
+
+/// Headers that are part of the protocol.
+pub mod header {
+    /// Makes a trigger safe to repeat: the same key answers the same run.
+    pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+    /// Rows in a query's reply.
+    pub const ROWS: &str = "trace-rows";
+}
+
+/// Bounds of what a body may hold; the same on both ends.
+pub mod limit {
+    /// A DAG's YAML.
+    pub const DAG_YAML_BYTES: usize = 1024 * 1024;
+    /// A JSON body that is not a blob.
+    pub const JSON_BODY_BYTES: usize = 4 * 1024 * 1024;
+    /// One blob: a bundle or an input file.
+    pub const BLOB_BYTES: u64 = 1024 * 1024 * 1024;
+    /// One SQL statement.
+    pub const SQL_BYTES: usize = 64 * 1024;
+    /// One task's checkpoint.
+    pub const CHECKPOINT_BYTES: usize = 64 * 1024;
+    /// Items in one batch of the worker API.
+    pub const BATCH_ITEMS: usize = 500;
+    /// Attempts in one liveness request.
+    pub const LIVENESS_ATTEMPTS: usize = 10_000;
+    /// The longest that any request may ask to wait, in milliseconds.
+    pub const WAIT_MS: u64 = 30_000;
+    /// What one attempt may log in all.
+    pub const LOG_BYTES_PER_ATTEMPT: usize = 1024 * 1024;
+}

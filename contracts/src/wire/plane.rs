@@ -1,0 +1,162 @@
+//! `/internal`, for planes (query service, object store, egress gateway): is an attempt alive, what
+//! does a manifest say, who is this user, and the audit log. A plane shows its own identity.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{AttemptId, DatasetId, DatasetVersionId, Name, OrgId, Role, Sha256, TaskId, UserId};
+
+/// `POST /internal/liveness`: which of these attempts are over? Waits until one is, or `wait_ms` is
+/// up. With `wait_ms: 0` it is the first look at an attempt; with a wait it is the feed that a plane
+/// keeps open for exactly the attempts it holds something for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LivenessRequest {
+    /// Up to [`limit::LIVENESS_ATTEMPTS`](super::limit::LIVENESS_ATTEMPTS).
+    pub attempts: Vec<AttemptId>,
+    /// How long to wait for news, in milliseconds.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+/// The attempts of the request that have no lease any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LivenessReply {
+    /// Over: end what runs for them and refuse their tokens for good.
+    pub dead: Vec<AttemptId>,
+}
+
+/// `POST /internal/users/resolve`: a verified user's token, as the registry sees the user now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveUserRequest {
+    /// The user's own token: the dispatcher verifies it again.
+    pub token: crate::Secret<String>,
+}
+
+/// A user, and what they may read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ResolveUserReply {
+    /// The user.
+    pub user: UserId,
+    /// Their org.
+    pub org: OrgId,
+    /// Their role.
+    pub role: Role,
+    /// Every published dataset that they may read, at its current version.
+    pub datasets: Vec<ReadableDataset>,
+}
+
+/// A dataset that a user may read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReadableDataset {
+    /// Its published name, which is the table's name in SQL.
+    pub name: Name,
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// The current version.
+    pub version: DatasetVersionId,
+    /// The version's manifest.
+    pub manifest: Sha256,
+}
+
+/// `POST /internal/audit`: what a plane did or refused. Written before the answer goes out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRequest {
+    /// Up to [`limit::BATCH_ITEMS`](super::limit::BATCH_ITEMS).
+    pub entries: Vec<AuditEntry>,
+}
+
+/// One entry of the audit log. The dispatcher adds the time and the number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditEntry {
+    /// Which plane.
+    pub plane: Plane,
+    /// Whose data or whose task.
+    pub org: OrgId,
+    /// Who did it.
+    pub actor: Actor,
+    /// What, such as `query` or `credentials.mint`.
+    pub action: String,
+    /// To what, such as a dataset's name or a key; never data.
+    pub object: String,
+    /// Allowed or denied.
+    pub verdict: AuditVerdict,
+    /// Figures and ids: rows, bytes, hash of the SQL. Never SQL, data or secrets.
+    #[serde(default)]
+    pub detail: serde_json::Value,
+}
+
+/// The planes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plane {
+    /// The dispatcher.
+    Dispatcher,
+    /// The query service.
+    Query,
+    /// The object store.
+    ObjectStore,
+    /// The sandbox of the worker.
+    Sandbox,
+    /// The egress gateway.
+    Egress,
+}
+
+impl Plane {
+    /// The name used in the database and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dispatcher => "dispatcher",
+            Self::Query => "query",
+            Self::ObjectStore => "object_store",
+            Self::Sandbox => "sandbox",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// Who did something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Actor {
+    /// A user.
+    User {
+        /// The user.
+        user: UserId,
+    },
+    /// An attempt at a task.
+    Attempt {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// The platform itself.
+    Platform,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditVerdict {
+    /// It was done.
+    Allow,
+    /// It was refused.
+    Deny,
+}
+
+/// One entry as it is read back (`GET /v1/audit`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditRecord {
+    /// The entry's number; grows.
+    pub audit_id: i64,
+    /// When it was written, by the database's clock.
+    pub at: DateTime<Utc>,
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: AuditEntry,
+}

@@ -1,0 +1,3 @@
+//! What the outside of `trace-contracts` promises.
+
+mod token;

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Every test, with the real parts that they need.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache=${TRACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trace}
+venv="$cache/venv-$(sha256sum scripts/requirements-test.txt | cut -c1-16)"
+export SQLX_OFFLINE=true
+export TRACE_TEST_AWS="$venv/bin/aws"
+
+(cd dags/data && sha256sum --check --quiet SHA256SUMS)
+cargo build --workspace --locked
+cargo test --workspace --locked
+(cd udf-sdk/python && python3 -m unittest discover -s tests)
+TRACE_UDF_NATIVE="$PWD/target/debug/trace-udf-native" "$venv/bin/python" udf-sdk/python/tests/interop_pyarrow.py
+scripts/demo.sh
