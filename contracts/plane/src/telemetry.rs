@@ -1,5 +1,7 @@
 //! Logs of the services.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -17,6 +19,7 @@ pub fn init(filter: &str, format: Format) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let _already_set = match format {
         Format::Text => builder.try_init(),

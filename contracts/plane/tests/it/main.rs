@@ -1,3 +1,4 @@
 //! Planes against a dispatcher that the test plays.
 
 mod liveness;
+mod serve;

@@ -1,0 +1,146 @@
+//! What the dispatcher does by itself: take back leases that ran out, ring again for tasks that
+//! became due, end the object store sessions of attempts that are over.
+//!
+//! Several dispatchers may do all of this at once; each transition is guarded by the database.
+
+use std::{collections::HashSet, time::Duration};
+
+use tokio::{
+    sync::broadcast::error::RecvError,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+use trace_contracts::AttemptId;
+
+use crate::{
+    App,
+    db::{self, due::Due},
+    liveness::News,
+    queue,
+    task::{
+        self,
+        reap::{Reaped, reap},
+    },
+};
+
+/// Starts everything; it ends with the service.
+pub(crate) fn start(app: &App) -> Vec<JoinHandle<()>> {
+    let hearing = queue::postgres::listen(
+        app.db.clone(),
+        app.signals.clone(),
+        app.liveness.clone(),
+        app.shutdown.clone(),
+    );
+    vec![
+        tokio::spawn(hearing),
+        tokio::spawn(until_shutdown(app.clone(), keep_house(app.clone()))),
+        tokio::spawn(until_shutdown(app.clone(), revoke(app.clone()))),
+    ]
+}
+
+async fn until_shutdown(app: App, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = app.shutdown.cancelled() => {}
+        () = work => {}
+    }
+}
+
+/// Between two looks at least this much time passes, however much there is to do.
+const MIN_PAUSE: Duration = Duration::from_millis(20);
+
+/// Looks at what is due, does it, and waits until the next thing will be: one statement a sweep
+/// while nothing happens.
+async fn keep_house(app: App) {
+    let mut later = app.signals.later();
+    loop {
+        later.mark_unchanged();
+        let now = Instant::now();
+        let pause = match sweep(&app).await {
+            Ok(due) => pause(&due, app.config.limits.sweep()),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a sweep failed");
+                app.config.limits.sweep()
+            }
+        };
+        // A new due time may be nearer than the one that is waited for.
+        let _new_due_time = timeout_at(now + pause, later.changed()).await;
+        let _breath = timeout_at(now + MIN_PAUSE, std::future::pending::<()>()).await;
+    }
+}
+
+async fn sweep(app: &App) -> Result<Due, task::Error> {
+    let mut due = look(app).await?;
+    if due.next_expiry.is_some_and(|seconds| seconds <= 0.0) {
+        while reap_once(app).await? == Reaped::Batch {}
+        due = look(app).await?;
+    }
+    // Whatever is still ready was missed, or nobody wants it.
+    if due.ready {
+        app.signals.tell_ready();
+    }
+    Ok(due)
+}
+
+async fn look(app: &App) -> Result<Due, task::Error> {
+    Ok(db::due::due(&mut *app.db.acquire().await?).await?)
+}
+
+async fn reap_once(app: &App) -> Result<Reaped, task::Error> {
+    let mut tx = app.db.begin().await?;
+    let reaped = reap(&mut tx, &app.core).await?;
+    tx.commit().await?;
+    Ok(reaped)
+}
+
+fn pause(due: &Due, sweep: Duration) -> Duration {
+    [due.next_ready, due.next_expiry]
+        .into_iter()
+        .flatten()
+        .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(MIN_PAUSE))
+        .fold(sweep, Duration::min)
+        .max(MIN_PAUSE)
+}
+
+/// Ends the sessions of attempts that are over, however they ended.
+async fn revoke(app: App) {
+    let mut news = app.liveness.news();
+    // Attempts that could not be revoked, to be tried again with the next news.
+    let mut failed: HashSet<AttemptId> = HashSet::new();
+    loop {
+        match news.recv().await {
+            Ok(News::Over(attempts)) => failed.extend(attempts.iter()),
+            // What was missed runs out by itself.
+            Ok(News::LookAgain) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+        for attempt in failed.clone() {
+            match app.credentials.revoke(attempt).await {
+                Ok(()) => drop(failed.remove(&attempt)),
+                Err(error) => {
+                    tracing::warn!(%attempt, error = &error as &dyn std::error::Error, "sessions were not revoked");
+                }
+            }
+        }
+        if failed.len() > MAX_FAILED {
+            failed.clear();
+        }
+    }
+}
+
+/// Sessions run out by themselves: past this many there is no use in remembering them.
+const MAX_FAILED: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_due_time_bounds_the_pause() {
+        let sweep = Duration::from_secs(5);
+        let due = |next_ready, next_expiry| Due { ready: false, next_ready, next_expiry };
+        assert_eq!(pause(&due(None, None), sweep), sweep);
+        assert_eq!(pause(&due(Some(2.0), Some(1.0)), sweep), Duration::from_secs(1));
+        assert_eq!(pause(&due(Some(60.0), None), sweep), sweep);
+        assert_eq!(pause(&due(None, Some(-3.0)), sweep), MIN_PAUSE);
+    }
+}

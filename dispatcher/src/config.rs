@@ -1,0 +1,212 @@
+//! What an operator sets. Read from one YAML file by the binary; built in place by `trace up`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+use trace_contracts::Secret;
+use url::Url;
+
+/// The dispatcher's configuration. Unknown fields are refused, secrets have no defaults.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The state database, as a `postgres://` address.
+    pub database_url: Secret<String>,
+    /// Connections to it at most.
+    #[serde(default = "default_connections")]
+    pub database_connections: u32,
+    /// Where the three listeners bind.
+    pub listen: Listen,
+    /// The folder of the key that signs capabilities: mode 0700, made when absent.
+    pub key_dir: PathBuf,
+    /// `iss` of capability tokens.
+    pub capability_issuer: String,
+    /// Whose user tokens are believed.
+    pub users: UserIssuer,
+    /// The object store, as the dispatcher itself reaches it.
+    pub object_store: ObjectStore,
+    /// Leases, retries and tokens.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Where the listeners bind. They never share one: who reaches a port is part of who may call it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// `/v1`, for users.
+    pub users: SocketAddr,
+    /// `/v1/task`, for tasks.
+    pub tasks: SocketAddr,
+    /// `/internal`, for workers and planes.
+    pub workers: SocketAddr,
+}
+
+/// An OIDC issuer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserIssuer {
+    /// `iss` of its tokens.
+    pub issuer: String,
+    /// `aud` of its tokens.
+    #[serde(default = "default_audience")]
+    pub audience: String,
+    /// Its public keys.
+    pub jwks: Jwks,
+}
+
+/// Where public keys are published.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jwks {
+    /// At an address, fetched and refreshed.
+    Url(#[serde(deserialize_with = "url")] Url),
+    /// In a file, read once at the start.
+    File(PathBuf),
+}
+
+/// The object store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectStore {
+    /// Its address; AWS's own for the region when absent.
+    #[serde(default, deserialize_with = "optional_url")]
+    pub endpoint: Option<Url>,
+    /// The region to sign for.
+    pub region: String,
+    /// The bucket that holds blobs and data.
+    pub bucket: String,
+    /// The dispatcher's own access key id.
+    pub access_key_id: String,
+    /// The dispatcher's own secret access key.
+    pub secret_access_key: Secret<String>,
+}
+
+/// Times and counts of leases, retries and tokens.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// How long a lease holds without a heartbeat, in milliseconds.
+    pub lease_ms: u64,
+    /// The longest life of one capability token, in seconds; it can be exchanged for a new one.
+    pub token_seconds: u64,
+    /// What a token may outlive its task's timeout by, in seconds.
+    pub token_grace_seconds: u64,
+    /// How long object store sessions hold, in seconds.
+    pub session_seconds: u64,
+    /// Lost workers after which a task is given up.
+    pub max_losses: u32,
+    /// How often what is due is looked for when nothing says so, in milliseconds.
+    pub sweep_ms: u64,
+    /// Objects that one attempt may leave.
+    pub output_objects: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease_ms: 15_000,
+            token_seconds: 600,
+            token_grace_seconds: 30,
+            session_seconds: 900,
+            max_losses: 16,
+            sweep_ms: 5_000,
+            output_objects: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// How long a lease holds.
+    #[must_use]
+    pub const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    /// How often to look for what is due.
+    #[must_use]
+    pub const fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+}
+
+const fn default_connections() -> u32 {
+    16
+}
+
+fn default_audience() -> String {
+    trace_contracts::token::USER_AUDIENCE.to_owned()
+}
+
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let unverified = String::deserialize(deserializer)?;
+    let shown = || format!("`{unverified}` is not an http or https address");
+    let url: Url = unverified.parse().map_err(|_| de::Error::custom(shown()))?;
+    if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(de::Error::custom(shown())) }
+}
+
+fn optional_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    url(deserializer).map(Some)
+}
+
+/// Why a configuration file was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("the configuration `{path}` can't be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("the configuration `{path}` is not valid: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads a YAML file.
+    ///
+    /// # Errors
+    /// When it can't be read, holds a field that is not known, or lacks one.
+    pub fn read(path: &std::path::Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        serde_saphyr::from_str(&text)
+            .map_err(|error| Error::Invalid { path: path.to_owned(), reason: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YAML: &str = "
+database_url: postgres://trace:hunter2@db/trace
+listen: { users: 127.0.0.1:8080, tasks: 127.0.0.1:8081, workers: 127.0.0.1:8082 }
+key_dir: /var/lib/trace/keys
+capability_issuer: https://trace.example/dispatcher
+users: { issuer: https://id.example, jwks: { url: https://id.example/jwks.json } }
+object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_access_key: hunter3 }
+";
+
+    #[test]
+    fn a_small_file_is_enough_and_debug_hides_secrets() {
+        let config: Config = serde_saphyr::from_str(YAML).unwrap();
+        assert_eq!(config.limits.max_losses, 16);
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("hunter3"), "{shown}");
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let misspelt = format!("{YAML}lease_ms: 3\n");
+        assert!(serde_saphyr::from_str::<Config>(&misspelt).is_err());
+    }
+}

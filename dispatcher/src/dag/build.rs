@@ -1,0 +1,163 @@
+//! From the file as written to a [`Spec`]: every name resolved, every bound checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use trace_contracts::{Name, wire::worker::Blob};
+
+use super::{
+    Checked, Invalid, Uses, bounds,
+    decode::Record as _,
+    findings::Findings,
+    graph,
+    inputs::{self, DatasetUse},
+    job,
+    names::JobNames,
+    params, partitions, publish,
+    raw::{RawDag, RawJob},
+    spec::{InputSpec, JobSpec, Source, Spec},
+    uploads::Uploads,
+};
+
+/// Builds the spec.
+///
+/// # Errors
+/// Everything that is wrong, those `findings` included that reading the file had.
+pub fn build(
+    raw: &RawDag,
+    blobs: &BTreeMap<String, Blob>,
+    operators: &[Name],
+    mut findings: Findings,
+) -> Result<Checked, Invalid> {
+    let mut uploads = Uploads::new(blobs);
+    let mut datasets = Vec::new();
+    let params = params::defaults(raw.params.as_ref(), &mut findings);
+    let Some(list) = &raw.jobs else { return Err(findings.into_errors()) };
+    if list.written == 0 {
+        findings.push(&list.place, "a DAG has at least one job");
+    }
+    if list.written > bounds::MAX_JOBS {
+        findings.push(&list.place, format!("a DAG has at most {} jobs", bounds::MAX_JOBS));
+        return Err(findings.into_errors());
+    }
+    let names = JobNames::of(list, &mut findings);
+    let (published, publishes) = publish::resolve(raw.publish.as_ref(), &names, &mut findings);
+    let jobs = jobs(&list.items, &names, operators, &published, &mut uploads, &mut datasets, &mut findings);
+    let (blob_uses, stray) = uploads.finish();
+    if !findings.is_empty() {
+        return Err(findings.into_errors());
+    }
+    if !stray.is_empty() {
+        return Err(stray);
+    }
+    // Unwrap safety: a part that is absent has been reported, and nothing was.
+    let spec = assemble(raw, params, jobs, &published).expect("every part is there");
+    Ok(Checked { spec, uses: Uses { blobs: blob_uses, datasets, publishes } })
+}
+
+fn jobs(
+    raw: &[RawJob],
+    names: &JobNames<'_>,
+    operators: &[Name],
+    published: &BTreeMap<Name, usize>,
+    uploads: &mut Uploads<'_>,
+    datasets: &mut Vec<DatasetUse>,
+    findings: &mut Findings,
+) -> Vec<Option<JobSpec>> {
+    let partitions = partitions::resolve(raw, names, findings);
+    let published: BTreeSet<&Name> = published.keys().collect();
+    let context = inputs::Context { names, partitions: &partitions, published: &published };
+    let jobs: Vec<Option<JobSpec>> = raw
+        .iter()
+        .enumerate()
+        .map(|(index, job)| {
+            let own = job::own(job, operators, uploads, findings);
+            let inputs = inputs::resolve(index, job, &context, datasets, findings);
+            let own = own?;
+            Some(JobSpec {
+                name: job.name.as_ref()?.value.clone(),
+                code: own.code,
+                files: own.files,
+                inputs: inputs?,
+                partitions: partitions[index].as_ref()?.keys.to_vec(),
+                resources: own.resources,
+                timeout_ms: own.timeout_ms,
+                retries: own.retries,
+            })
+        })
+        .collect();
+    report_cycles(raw, names, findings);
+    jobs
+}
+
+/// Cycles are found from the names as written, so that a job with another mistake can't hide one.
+fn report_cycles(raw: &[RawJob], names: &JobNames<'_>, findings: &mut Findings) {
+    let mut upstream: Vec<Vec<usize>> = raw
+        .iter()
+        .map(|job| {
+            let inputs = job.inputs.iter().flat_map(|inputs| &inputs.items);
+            inputs.filter_map(|input| names.get(&input.from.as_ref()?.job.as_ref()?.value)).collect()
+        })
+        .collect();
+    // Each round takes a cycle apart, so there are fewer rounds than jobs.
+    while let Err(cycle) = graph::order(&upstream) {
+        report_cycle(raw, &cycle, findings);
+        for job in cycle {
+            upstream[job].clear();
+        }
+    }
+}
+
+fn report_cycle(raw: &[RawJob], cycle: &[usize], findings: &mut Findings) {
+    let name = |index: usize| raw[index].name.as_ref().map_or("?", |name| &*name.value);
+    let mut way: Vec<String> = cycle.iter().take(10).map(|index| format!("`{}`", name(*index))).collect();
+    if cycle.len() > way.len() {
+        way.push("…".to_owned());
+    }
+    way.push(format!("`{}`", name(cycle[0])));
+    let message = format!("these jobs read from each other in a circle: {}", way.join(" reads "));
+    findings.push(raw[cycle[0]].place(), message);
+}
+
+/// Puts the jobs into an order in which each comes after its upstream ones.
+fn assemble(
+    raw: &RawDag,
+    params: BTreeMap<String, serde_json::Value>,
+    jobs: Vec<Option<JobSpec>>,
+    published: &BTreeMap<Name, usize>,
+) -> Option<Spec> {
+    let jobs: Vec<JobSpec> = jobs.into_iter().collect::<Option<_>>()?;
+    let upstream: Vec<Vec<usize>> = jobs
+        .iter()
+        .map(|job| job.inputs.iter().filter_map(|input| upstream_of(&input.source)).collect())
+        .collect();
+    let order = graph::order(&upstream).ok()?;
+    let mut position = vec![0; jobs.len()];
+    for (new, old) in order.iter().enumerate() {
+        position[*old] = new;
+    }
+    let mut ordered: Vec<(usize, JobSpec)> =
+        jobs.into_iter().enumerate().map(|(old, job)| (position[old], renumbered(job, &position))).collect();
+    ordered.sort_by_key(|(new, _)| *new);
+    Some(Spec {
+        name: raw.name.as_ref()?.value.clone(),
+        params,
+        jobs: ordered.into_iter().map(|(_, job)| job).collect(),
+        publish: published.iter().map(|(name, old)| (name.clone(), position[*old])).collect(),
+    })
+}
+
+const fn upstream_of(source: &Source) -> Option<usize> {
+    match source {
+        Source::SamePartition { job } | Source::WholeJob { job } => Some(*job),
+        Source::Dataset { .. } => None,
+    }
+}
+
+fn renumbered(mut job: JobSpec, position: &[usize]) -> JobSpec {
+    for InputSpec { source, .. } in &mut job.inputs {
+        if let Source::SamePartition { job } | Source::WholeJob { job } = source {
+            *job = position[*job];
+        }
+    }
+    job
+}

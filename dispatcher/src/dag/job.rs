@@ -1,0 +1,191 @@
+//! One job: what runs, with which files, within which bounds.
+
+use std::collections::BTreeMap;
+
+use trace_contracts::{
+    Name,
+    wire::worker::{Blob, Code, Resources},
+};
+
+use super::{
+    bounds,
+    decode::{Leaf, List, Located, Record as _, exactly_one},
+    findings::{Findings, shown},
+    leaf::{Declared, RelativePath},
+    quantity::{Bytes, shown_bytes, shown_millis},
+    raw::{RawJob, RawResources, RawRetries},
+    spec::Retries,
+    suggest::did_you_mean,
+    uploads::Uploads,
+};
+
+/// The parts of a job that do not depend on other jobs.
+#[derive(Debug)]
+pub struct Own {
+    /// What runs.
+    pub code: Code,
+    /// Files by name.
+    pub files: BTreeMap<Name, Blob>,
+    /// Bounds of each attempt.
+    pub resources: Resources,
+    /// Wall-clock time of each attempt.
+    pub timeout_ms: u64,
+    /// What happens after a failure.
+    pub retries: Retries,
+}
+
+/// Reads the parts of a job that do not depend on other jobs; `None` when something is wrong.
+pub fn own(
+    job: &RawJob,
+    operators: &[Name],
+    uploads: &mut Uploads<'_>,
+    findings: &mut Findings,
+) -> Option<Own> {
+    refuse_authority(job, findings);
+    let code = code(job, operators, uploads, findings);
+    let files = files(job, uploads, findings);
+    let resources = resources(job.resources.as_ref(), findings);
+    let timeout_ms = bounded(
+        job.timeout.as_ref().map(|timeout| (timeout, timeout.value.0)),
+        bounds::TIMEOUT_MS,
+        bounds::TIMEOUT_DEFAULT_MS,
+        shown_millis,
+        findings,
+    );
+    let retries = retries(job.retries.as_ref(), findings);
+    Some(Own { code: code?, files: files?, resources, timeout_ms, retries })
+}
+
+/// What no job is given yet. Saying so at deploy is better than a task that fails for want of it.
+fn refuse_authority(job: &RawJob, findings: &mut Findings) {
+    let untrusted = job.gives("udf");
+    let secrets = if untrusted {
+        "secrets are for trusted operators only, never for a function of yours: leave `secrets` empty, \
+         and let an operator fetch what needs a secret"
+    } else {
+        "this platform has no secret store yet: leave `secrets` empty"
+    };
+    refuse_unless_empty(job.secrets.as_ref(), secrets, findings);
+    let egress = "this platform has no egress gateway yet, so nothing outside it can be reached: leave `egress` \
+                  empty, and bring the data in as `files` or a dataset";
+    refuse_unless_empty(job.egress.as_ref(), egress, findings);
+}
+
+fn refuse_unless_empty(list: Option<&List<Located<Declared>>>, why: &str, findings: &mut Findings) {
+    for declared in list.into_iter().flat_map(|list| &list.items) {
+        findings.push(&declared.place, format!("`{}`: {why}", shown(&declared.value.0)));
+    }
+}
+
+fn code(
+    job: &RawJob,
+    operators: &[Name],
+    uploads: &mut Uploads<'_>,
+    findings: &mut Findings,
+) -> Option<Code> {
+    match exactly_one(job, &["operator", "udf"], findings)? {
+        "operator" => {
+            let config = config(job, findings);
+            let operator = job.operator.as_ref()?;
+            if !operators.contains(&operator.value) {
+                let names = operators.iter().map(|name| &**name);
+                let hint = did_you_mean(&operator.value, names.clone());
+                let all = super::suggest::listed(names);
+                let message = format!("there is no operator `{}`{hint}: there are {all}", operator.value);
+                findings.push(&operator.place, message);
+            }
+            Some(Code::Operator { operator: operator.value.clone(), config: config? })
+        }
+        _ => {
+            if let Some(with) = &job.with {
+                findings.push(&with.place, "`with` sets up an operator; a function of yours reads `params`");
+            }
+            let udf = job.udf.as_ref()?;
+            let bundle = udf.path.as_ref().and_then(|path| uploads.take(path, "folder", findings));
+            Some(Code::Udf { language: udf.language.as_ref()?.value, bundle: bundle? })
+        }
+    }
+}
+
+fn config(job: &RawJob, findings: &mut Findings) -> Option<serde_json::Value> {
+    let entries = job.with.iter().flat_map(|with| &with.entries);
+    let config: serde_json::Map<String, serde_json::Value> =
+        entries.map(|(key, value)| (key.value.to_string(), value.value.0.clone())).collect();
+    let config = serde_json::Value::Object(config);
+    if let Some(with) = &job.with
+        && config.to_string().len() > bounds::MAX_CONFIG_BYTES
+    {
+        let most = shown_bytes(bounds::MAX_CONFIG_BYTES as u64);
+        findings.push(&with.place, format!("settings have at most {most}: move data into `files`"));
+        return None;
+    }
+    Some(config)
+}
+
+fn files(job: &RawJob, uploads: &mut Uploads<'_>, findings: &mut Findings) -> Option<BTreeMap<Name, Blob>> {
+    let Some(files) = &job.files else {
+        return (!job.gives("files")).then(BTreeMap::new);
+    };
+    if files.entries.len() > bounds::MAX_FILES {
+        findings.push(&files.place, format!("a job has at most {} files", bounds::MAX_FILES));
+        return None;
+    }
+    let taken: Vec<Option<(Name, Blob)>> = files
+        .entries
+        .iter()
+        .map(|(name, path)| Some((name.value.clone(), uploads.take(path, "file", findings)?)))
+        .collect();
+    taken.into_iter().collect()
+}
+
+fn resources(raw: Option<&RawResources>, findings: &mut Findings) -> Resources {
+    let bytes = |located: &'_ Option<Located<Bytes>>| located.as_ref().map(|bytes| bytes.value.0);
+    let Some(raw) = raw else { return bounds::RESOURCES };
+    let cpu = raw.cpu.as_ref().map(|cpu| (cpu, cpu.value.0));
+    let memory = raw.memory.as_ref().zip(bytes(&raw.memory));
+    let disk = raw.disk.as_ref().zip(bytes(&raw.disk));
+    let default = bounds::RESOURCES;
+    Resources {
+        cpu_millis: bounded(cpu, bounds::CPU_MILLIS, default.cpu_millis, shown_cores, findings),
+        memory_bytes: bounded(memory, bounds::MEMORY_BYTES, default.memory_bytes, shown_bytes, findings),
+        disk_bytes: bounded(disk, bounds::DISK_BYTES, default.disk_bytes, shown_bytes, findings),
+    }
+}
+
+fn shown_cores(millis: u32) -> String {
+    format!("{}", f64::from(millis) / 1000.0)
+}
+
+fn retries(raw: Option<&RawRetries>, findings: &mut Findings) -> Retries {
+    let Some(raw) = raw else { return bounds::RETRIES };
+    let max = raw.max.as_ref().map(|max| (max, max.value.0));
+    let backoff = raw.backoff.as_ref().map(|backoff| (backoff, backoff.value.0));
+    let default = bounds::RETRIES;
+    Retries {
+        max: bounded(max, (0, bounds::MAX_RETRIES), default.max, |max| max.to_string(), findings),
+        backoff_ms: bounded(backoff, bounds::BACKOFF_MS, default.backoff_ms, shown_millis, findings),
+    }
+}
+
+/// The value if there is one, else the default; reports a value outside the bounds.
+fn bounded<T: Leaf, N: Copy + PartialOrd>(
+    given: Option<(&Located<T>, N)>,
+    (least, most): (N, N),
+    default: N,
+    shown: impl Fn(N) -> String,
+    findings: &mut Findings,
+) -> N {
+    let Some((located, value)) = given else { return default };
+    if value < least || value > most {
+        let message = format!("{} is out of bounds: use {} to {}", shown(value), shown(least), shown(most));
+        findings.push(&located.place, message);
+    }
+    value
+}
+
+/// A path as the upload's key.
+impl AsRef<str> for RelativePath {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,43 @@
+//! What the background looks at.
+
+use sqlx::PgConnection;
+
+use super::Error;
+
+/// What is due, and when the next thing will be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Due {
+    /// A task is ready now.
+    pub ready: bool,
+    /// Seconds until the next delayed task is ready.
+    pub next_ready: Option<f64>,
+    /// Seconds until the next lease runs out, unless it is extended; negative when one has.
+    pub next_expiry: Option<f64>,
+}
+
+/// What is due by the database's clock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
+    let row = sqlx::query!(
+        r#"-- due::due
+        select exists (select from ready where not_before <= now()) as "ready!",
+            (select extract(epoch from min(not_before) - now())::double precision
+                from ready where not_before > now()) as next_ready,
+            (select extract(epoch from min(expires_at) - now())::double precision from leases) as next_expiry"#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Due { ready: row.ready, next_ready: row.next_ready, next_expiry: row.next_expiry })
+}
+
+/// Asks for nothing, to see that the database answers.
+///
+/// # Errors
+/// When it does not.
+pub async fn ping(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!(r#"-- due::ping
+        select 1 as "one!""#).fetch_one(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `workers` and `orgs`: who the platform itself consists of.
+
+use sqlx::PgConnection;
+use trace_contracts::{OrgId, Sha256, WorkerId};
+
+use super::Error;
+use crate::identity::Kind;
+
+/// The worker or plane behind a token, unless it was revoked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_token(conn: &mut PgConnection, token: &Sha256) -> Result<Option<(WorkerId, Kind)>, Error> {
+    let found = sqlx::query!(
+        "-- identities::of_token
+        select worker_id, kind from workers where token_sha256 = $1 and revoked_at is null",
+        &token.as_bytes()[..]
+    )
+    .fetch_optional(conn)
+    .await?;
+    found
+        .map(|row| {
+            let kind = Kind::parse(&row.kind).ok_or_else(|| Error::corrupt("an identity's kind", &row.kind))?;
+            Ok((WorkerId::from_db(row.worker_id), kind))
+        })
+        .transpose()
+}
+
+/// Gives an identity a new token; makes the identity when there is none of this name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn upsert(
+    conn: &mut PgConnection,
+    name: &str,
+    kind: Kind,
+    token: &Sha256,
+) -> Result<WorkerId, Error> {
+    let id = sqlx::query_scalar!(
+        "-- identities::upsert
+        insert into workers (name, kind, token_sha256) values ($1, $2, $3)
+        on conflict (name) do update
+        set kind = excluded.kind, token_sha256 = excluded.token_sha256, revoked_at = null
+        returning worker_id",
+        name,
+        kind.as_str(),
+        &token.as_bytes()[..]
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(WorkerId::from_db(id))
+}
+
+/// Makes sure that an org is there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn ensure_org(conn: &mut PgConnection, slug: &str) -> Result<OrgId, Error> {
+    let id = sqlx::query_scalar!(
+        "-- identities::ensure_org
+        insert into orgs (slug) values ($1) on conflict (slug) do update set slug = excluded.slug
+        returning org_id",
+        slug
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(OrgId::from_db(id))
+}

@@ -1,0 +1,108 @@
+//! News to every dispatcher, delivered when the transaction commits.
+
+use sqlx::PgConnection;
+use trace_contracts::AttemptId;
+
+use super::Error;
+
+/// What news are about; also the channel's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Tasks are ready.
+    Ready,
+    /// A task will be ready later.
+    Later,
+    /// Attempts are over. The payload lists them.
+    Ended,
+    /// Attempts are about to end; their authority is over. The payload lists them.
+    Cut,
+    /// An attempt has new log lines. The payload names it.
+    Logs,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs];
+
+    /// The channel's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "trace_ready",
+            Self::Later => "trace_later",
+            Self::Ended => "trace_ended",
+            Self::Cut => "trace_cut",
+            Self::Logs => "trace_logs",
+        }
+    }
+}
+
+/// A payload has less than 8,000 bytes; an id has at most 19 digits and a comma.
+const IDS_PER_PAYLOAD: usize = 390;
+
+/// Sends news without a payload.
+///
+/// # Errors
+/// When the database fails.
+pub async fn send(conn: &mut PgConnection, channel: Channel) -> Result<(), Error> {
+    sqlx::query!("-- notify::send\nselect pg_notify($1, '')", channel.as_str()).execute(conn).await?;
+    Ok(())
+}
+
+/// Sends news of attempts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn send_attempts(
+    conn: &mut PgConnection,
+    channel: Channel,
+    attempts: &[AttemptId],
+) -> Result<(), Error> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let payloads: Vec<String> = attempts.chunks(IDS_PER_PAYLOAD).map(payload).collect();
+    sqlx::query!(
+        "-- notify::send_attempts\nselect pg_notify($1, payload) from unnest($2::text[]) as p(payload)",
+        channel.as_str(),
+        &payloads
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Lets this transaction commit without waiting for the disk: for those that hold nothing but news.
+///
+/// # Errors
+/// When the database fails.
+pub async fn skip_disk(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!("-- notify::skip_disk\nselect set_config('synchronous_commit', 'off', true)")
+        .fetch_one(conn)
+        .await?;
+    Ok(())
+}
+
+fn payload(attempts: &[AttemptId]) -> String {
+    attempts.iter().map(|attempt| attempt.get().to_string()).collect::<Vec<_>>().join(",")
+}
+
+/// The attempts of a payload; what is not a number is left out.
+#[must_use]
+pub fn read_attempts(unverified: &str) -> Vec<AttemptId> {
+    unverified.split(',').filter_map(|number| number.parse().ok()).filter_map(AttemptId::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_back_and_fit() {
+        let attempts: Vec<AttemptId> = (0..390).filter_map(|n| AttemptId::new(i64::MAX - n)).collect();
+        let text = payload(&attempts);
+        assert!(text.len() < 8000, "{}", text.len());
+        assert_eq!(read_attempts(&text), attempts);
+        assert_eq!(read_attempts("x,,-3,7"), [AttemptId::from_db(7)]);
+    }
+}

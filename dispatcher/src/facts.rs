@@ -1,0 +1,189 @@
+//! What of runs never changes, remembered.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sqlx::PgConnection;
+use trace_contracts::{DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, RunId};
+
+use crate::{
+    dag::spec::{JobSpec, Spec},
+    db::{self, runs::FactsRow, versions::VersionRow},
+};
+
+/// A version of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pinned {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// The version.
+    pub version: DatasetVersionId,
+}
+
+/// What of a run never changes.
+#[derive(Debug)]
+pub struct RunFacts {
+    /// The run.
+    pub run: RunId,
+    /// The org.
+    pub org: OrgId,
+    /// The DAG's version.
+    pub spec: Arc<Spec>,
+    /// The run's parameters.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Outside datasets, pinned when the run started.
+    pub pins: BTreeMap<Name, Pinned>,
+    /// What each job writes, by its index.
+    pub outputs: Vec<Pinned>,
+}
+
+impl RunFacts {
+    /// A job of the spec.
+    ///
+    /// # Errors
+    /// When a row names a job that the spec does not have.
+    pub fn job(&self, job: usize) -> Result<&JobSpec, db::Error> {
+        self.spec.jobs.get(job).ok_or_else(|| db::Error::corrupt("a job's number", job))
+    }
+
+    /// What a job writes.
+    ///
+    /// # Errors
+    /// When the run has no version for a job.
+    pub fn output(&self, job: usize) -> Result<Pinned, db::Error> {
+        self.outputs.get(job).copied().ok_or_else(|| db::Error::corrupt("a job's version", job))
+    }
+}
+
+/// Facts of runs by id.
+pub type FactsByRun = HashMap<RunId, Arc<RunFacts>>;
+
+/// Runs and specs remembered at most; past that the memory starts anew.
+const REMEMBERED: usize = 512;
+
+/// Reads facts once.
+#[derive(Debug, Default)]
+pub struct FactCache {
+    runs: Mutex<FactsByRun>,
+    specs: Mutex<HashMap<DagVersionId, Arc<Spec>>>,
+}
+
+impl FactCache {
+    /// The facts of these runs. Runs that this transaction has inserted may be among them: their
+    /// ids are never given out again, so what is remembered of them is never wrong.
+    ///
+    /// # Errors
+    /// When the database fails, or a run is not there.
+    pub async fn of(&self, conn: &mut PgConnection, runs: &BTreeSet<RunId>) -> Result<FactsByRun, db::Error> {
+        let mut found: FactsByRun = {
+            let known = lock(&self.runs);
+            runs.iter().filter_map(|run| Some((*run, Arc::clone(known.get(run)?)))).collect()
+        };
+        let missing: Vec<i64> =
+            runs.iter().filter(|run| !found.contains_key(run)).map(|run| run.get()).collect();
+        if !missing.is_empty() {
+            let loaded = self.load(conn, &missing).await?;
+            remember(&self.runs, loaded.iter().map(|(run, facts)| (*run, Arc::clone(facts))));
+            found.extend(loaded);
+        }
+        match runs.iter().find(|run| !found.contains_key(run)) {
+            Some(run) => Err(db::Error::corrupt("a task of a run", format!("there is no run {run}"))),
+            None => Ok(found),
+        }
+    }
+
+    /// The facts of one run.
+    ///
+    /// # Errors
+    /// When the database fails, or the run is not there.
+    pub async fn one(&self, conn: &mut PgConnection, run: RunId) -> Result<Arc<RunFacts>, db::Error> {
+        let mut found = self.of(conn, &BTreeSet::from([run])).await?;
+        found.remove(&run).ok_or_else(|| db::Error::corrupt("a task of a run", run))
+    }
+
+    async fn load(&self, conn: &mut PgConnection, runs: &[i64]) -> Result<FactsByRun, db::Error> {
+        let rows = db::runs::facts(conn, runs).await?;
+        let specs = self.specs(conn, rows.iter().map(|row| row.version).collect()).await?;
+        let pins: Vec<i64> =
+            rows.iter().flat_map(|row| row.pins.values()).map(|version| version.get()).collect();
+        let datasets: HashMap<DatasetVersionId, DatasetId> = if pins.is_empty() {
+            HashMap::new()
+        } else {
+            db::versions::datasets_of(conn, &pins).await?.into_iter().collect()
+        };
+        let mut versions: HashMap<RunId, Vec<VersionRow>> = HashMap::new();
+        for row in db::versions::of_runs(conn, runs).await? {
+            versions.entry(row.run).or_default().push(row);
+        }
+        rows.into_iter()
+            .map(|row| {
+                let run = row.run;
+                let own = versions.remove(&run).unwrap_or_default();
+                Ok((run, Arc::new(assemble(row, &specs, &datasets, &own)?)))
+            })
+            .collect()
+    }
+
+    async fn specs(
+        &self,
+        conn: &mut PgConnection,
+        versions: BTreeSet<DagVersionId>,
+    ) -> Result<HashMap<DagVersionId, Arc<Spec>>, db::Error> {
+        let mut found: HashMap<DagVersionId, Arc<Spec>> = {
+            let known = lock(&self.specs);
+            versions.iter().filter_map(|version| Some((*version, Arc::clone(known.get(version)?)))).collect()
+        };
+        let missing: Vec<i64> =
+            versions.iter().filter(|version| !found.contains_key(version)).map(|v| v.get()).collect();
+        if !missing.is_empty() {
+            let loaded = db::runs::specs(conn, &missing).await?;
+            found.extend(loaded.into_iter().map(|(version, spec)| (version, Arc::new(spec))));
+            remember(&self.specs, found.iter().map(|(version, spec)| (*version, Arc::clone(spec))));
+        }
+        Ok(found)
+    }
+}
+
+fn assemble(
+    row: FactsRow,
+    specs: &HashMap<DagVersionId, Arc<Spec>>,
+    datasets: &HashMap<DatasetVersionId, DatasetId>,
+    versions: &[VersionRow],
+) -> Result<RunFacts, db::Error> {
+    let spec =
+        specs.get(&row.version).ok_or_else(|| db::Error::corrupt("a run without its version", row.version))?;
+    let pins = row.pins.into_iter().map(|(name, version)| {
+        let dataset =
+            datasets.get(&version).ok_or_else(|| db::Error::corrupt("a pin of nothing", version))?;
+        Ok((name, Pinned { dataset: *dataset, version }))
+    });
+    // Versions come in the order of jobs, and every job has one.
+    if versions.len() != spec.jobs.len() || versions.iter().enumerate().any(|(at, row)| at != row.job) {
+        return Err(db::Error::corrupt("versions that do not fit their DAG", row.run));
+    }
+    Ok(RunFacts {
+        run: row.run,
+        org: row.org,
+        spec: Arc::clone(spec),
+        params: row.params,
+        pins: pins.collect::<Result<_, db::Error>>()?,
+        outputs: versions.iter().map(|row| Pinned { dataset: row.dataset, version: row.version }).collect(),
+    })
+}
+
+fn lock<T>(cache: &Mutex<T>) -> MutexGuard<'_, T> {
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember<K: Eq + std::hash::Hash, V>(
+    cache: &Mutex<HashMap<K, V>>,
+    entries: impl IntoIterator<Item = (K, V)>,
+) {
+    let mut cache = lock(cache);
+    if cache.len() >= REMEMBERED {
+        cache.clear();
+    }
+    cache.extend(entries);
+}

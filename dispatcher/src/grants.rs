@@ -1,0 +1,166 @@
+//! What an attempt may do, worked out from what its run has pinned and committed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use sqlx::PgConnection;
+use trace_contracts::{
+    AttemptId, DatasetVersionId, Grants, InputGrant, Name, OrgId, PartitionKey, RunId, S3Prefix, Sha256,
+    TaskId, grant::Budgets,
+};
+
+use crate::{
+    dag::spec::{InputSpec, Source},
+    db::{self, leases::LeaseRow},
+    facts::{FactCache, Pinned, RunFacts},
+};
+
+/// A lease with what its attempt may do.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// The lease.
+    pub lease: LeaseRow,
+    /// What of its run never changes.
+    pub facts: Arc<RunFacts>,
+    /// What the attempt may do.
+    pub grants: Grants,
+}
+
+/// Where an attempt writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptPrefixes {
+    /// What is committed from there.
+    pub output: S3Prefix,
+    /// What dies with it.
+    pub scratch: S3Prefix,
+}
+
+impl AttemptPrefixes {
+    /// The prefixes of one attempt; no other attempt ever has them.
+    ///
+    /// # Errors
+    /// When the bucket's name is not one.
+    pub fn new(
+        bucket: &str,
+        org: OrgId,
+        run: RunId,
+        task: TaskId,
+        attempt: AttemptId,
+    ) -> Result<Self, db::Error> {
+        let root = format!("s3://{bucket}/data/{org}/{run}/{task}/{attempt}/");
+        let root: S3Prefix = root.parse().map_err(|error| db::Error::corrupt("a bucket's name", error))?;
+        let folder = |name| root.join(name).map_err(|error| db::Error::corrupt("a bucket's name", error));
+        Ok(Self { output: folder("out")?, scratch: folder("scratch")? })
+    }
+
+    /// The prefixes of a lease.
+    ///
+    /// # Errors
+    /// When the bucket's name is not one.
+    pub fn of(bucket: &str, facts: &RunFacts, lease: &LeaseRow) -> Result<Self, db::Error> {
+        Self::new(bucket, facts.org, lease.run, lease.task, lease.attempt)
+    }
+}
+
+/// One input of a lease: a version, or one partition of it.
+type InputKey = (DatasetVersionId, Option<PartitionKey>);
+
+/// Works out the grants of leases, with three statements however many there are.
+///
+/// # Errors
+/// When the database fails, or an input of a leased task is not there.
+pub async fn of_leases(
+    conn: &mut PgConnection,
+    cache: &FactCache,
+    bucket: &str,
+    leases: Vec<LeaseRow>,
+) -> Result<Vec<Granted>, db::Error> {
+    let runs: BTreeSet<RunId> = leases.iter().map(|lease| lease.run).collect();
+    let facts = cache.of(conn, &runs).await?;
+    let mut found = Vec::with_capacity(leases.len());
+    let mut wanted: BTreeSet<InputKey> = BTreeSet::new();
+    for lease in leases {
+        let run = facts.get(&lease.run).ok_or_else(|| db::Error::corrupt("a run", lease.run))?;
+        for input in &run.job(lease.job)?.inputs {
+            let (pinned, partition) = source(run, input, &lease.partition)?;
+            wanted.insert((pinned.version, partition));
+        }
+        found.push((lease, Arc::clone(run)));
+    }
+    let manifests = manifests(conn, wanted).await?;
+    found
+        .into_iter()
+        .map(|(lease, facts)| {
+            let grants = grants(bucket, &facts, &lease, &manifests)?;
+            Ok(Granted { lease, facts, grants })
+        })
+        .collect()
+}
+
+/// What an input of a task reads: a whole version, or its own partition.
+fn source(
+    run: &RunFacts,
+    input: &InputSpec,
+    own: &PartitionKey,
+) -> Result<(Pinned, Option<PartitionKey>), db::Error> {
+    match &input.source {
+        Source::WholeJob { job } => Ok((run.output(*job)?, None)),
+        Source::SamePartition { job } => Ok((run.output(*job)?, Some(own.clone()))),
+        Source::Dataset { dataset } => {
+            let pin = run.pins.get(dataset).ok_or_else(|| db::Error::corrupt("a run without a pin", dataset))?;
+            Ok((*pin, None))
+        }
+    }
+}
+
+async fn manifests(
+    conn: &mut PgConnection,
+    wanted: BTreeSet<InputKey>,
+) -> Result<HashMap<InputKey, Sha256>, db::Error> {
+    let mut versions = Vec::new();
+    let mut partitions = Vec::new();
+    for (version, partition) in wanted {
+        match partition {
+            None => versions.push(version.get()),
+            Some(partition) => partitions.push((version, partition)),
+        }
+    }
+    let mut manifests = HashMap::new();
+    if !versions.is_empty() {
+        let whole = db::versions::manifests(conn, &versions).await?;
+        manifests.extend(whole.into_iter().map(|(version, sha256)| ((version, None), sha256)));
+    }
+    if !partitions.is_empty() {
+        let parts = db::versions::committed(conn, &partitions).await?;
+        manifests.extend(parts.into_iter().map(|(version, part, sha256)| ((version, Some(part)), sha256)));
+    }
+    Ok(manifests)
+}
+
+fn grants(
+    bucket: &str,
+    run: &RunFacts,
+    lease: &LeaseRow,
+    manifests: &HashMap<InputKey, Sha256>,
+) -> Result<Grants, db::Error> {
+    let inputs = run.job(lease.job)?.inputs.iter().map(|input| {
+        let (pinned, partition) = source(run, input, &lease.partition)?;
+        let manifest = manifests
+            .get(&(pinned.version, partition.clone()))
+            .ok_or_else(|| db::Error::corrupt("a leased task without its input", &input.name))?;
+        let grant = InputGrant {
+            dataset: pinned.dataset,
+            version: pinned.version,
+            manifest: *manifest,
+            partition: partition.filter(|partition| !partition.is_whole()),
+            columns: input.columns.clone(),
+            row_filter: input.row_filter.clone(),
+        };
+        Ok((input.name.clone(), grant))
+    });
+    let inputs: BTreeMap<Name, InputGrant> = inputs.collect::<Result<_, db::Error>>()?;
+    let AttemptPrefixes { output, scratch } = AttemptPrefixes::of(bucket, run, lease)?;
+    Ok(Grants { inputs, output, scratch, egress: Vec::new(), budgets: Budgets::default() })
+}

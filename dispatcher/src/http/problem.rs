@@ -1,0 +1,101 @@
+//! The one place where an error of this crate becomes an HTTP answer.
+
+use trace_contracts::ErrorCode;
+use trace_plane::Refusal;
+
+use crate::{batcher::Unanswered, credentials, db, mint, outputs, task};
+
+impl From<db::Error> for Refusal {
+    fn from(error: db::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&db::Error> for Refusal {
+    fn from(error: &db::Error) -> Self {
+        match error {
+            db::Error::Sqlx(cause) if is_away(cause) => {
+                tracing::warn!(error = cause as &dyn std::error::Error, "the database is away");
+                Self::new(ErrorCode::Unavailable, "the database can't be reached right now; try again")
+            }
+            db::Error::Sqlx(cause) => Self::internal(cause),
+            db::Error::Corrupt { .. } => Self::internal(error),
+        }
+    }
+}
+
+/// Whether trying again may help: no connection, or a transaction that the database gave up.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => true,
+        // Connection failures (08), rolled back by the database (40), out of resources (53), operator
+        // intervention and time limits (57), and the limit on idle transactions (25P03).
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "40", "53", "57"].iter().any(|class| code.starts_with(class)) || code == "25P03"
+        }),
+        _ => false,
+    }
+}
+
+impl From<task::Error> for Refusal {
+    fn from(error: task::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&task::Error> for Refusal {
+    fn from(error: &task::Error) -> Self {
+        let code = match error {
+            task::Error::Db(error) => return Self::from(error),
+            task::Error::Plan(_) | task::Error::Manifest(_) => return Self::internal(error),
+            task::Error::NotFound(_) => ErrorCode::NotFound,
+            task::Error::UnknownDataset(_)
+            | task::Error::EmptyDataset(_)
+            | task::Error::RunEnded(_)
+            | task::Error::NotDead => ErrorCode::Conflict,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<Unanswered> for Refusal {
+    fn from(error: Unanswered) -> Self {
+        Self::new(ErrorCode::Unavailable, format!("{error}; try again"))
+    }
+}
+
+impl From<mint::Error> for Refusal {
+    fn from(error: mint::Error) -> Self {
+        match &error {
+            mint::Error::TooLong(_) => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+            mint::Error::TimeUp => Self::new(ErrorCode::Revoked, error.to_string()),
+            mint::Error::Sign(cause) => Self::internal(cause),
+        }
+    }
+}
+
+impl From<credentials::policy::Error> for Refusal {
+    fn from(error: credentials::policy::Error) -> Self {
+        match error {
+            credentials::policy::Error::TooMany => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<credentials::Error> for Refusal {
+    fn from(error: credentials::Error) -> Self {
+        let code = match error {
+            credentials::Error::NotOffered => ErrorCode::Forbidden,
+            credentials::Error::Unavailable(_) => ErrorCode::Unavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<outputs::Error> for Refusal {
+    fn from(error: outputs::Error) -> Self {
+        tracing::warn!(error = &error as &dyn std::error::Error, "outputs can't be listed");
+        Self::new(ErrorCode::Unavailable, "the object store can't be asked right now; try again")
+    }
+}

@@ -1,0 +1,44 @@
+//! What anybody may ask, on the users' listener: the keys that capabilities are signed with, and
+//! whether the service is up.
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, Method, StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use trace_plane::Reply;
+
+use super::{Caller, Route};
+use crate::{App, db};
+
+/// The public routes.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/.well-known/jwks.json", Caller::Public, get(jwks)),
+        Route::new(Method::GET, "/healthz", Caller::Public, get(healthy)),
+        Route::new(Method::GET, "/readyz", Caller::Public, get(ready)),
+    ]
+}
+
+/// The public halves of the signing keys.
+async fn jwks(State(app): State<App>) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60")),
+    ];
+    (headers, app.keys.jwks().to_owned())
+}
+
+/// The process answers.
+async fn healthy() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+/// The database answers, so that requests can be served.
+async fn ready(State(app): State<App>) -> Reply<StatusCode> {
+    let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
+    db::due::ping(&mut conn).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,68 @@
+//! `/v1/task`, for the code of a task: a capability and nothing else.
+
+mod checkpoint;
+mod context;
+mod credentials;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{DefaultBodyLimit, FromRequestParts},
+    http::{Method, request::Parts},
+    routing::{get, post, put},
+};
+use trace_contracts::{Audience, Capability, ErrorCode, wire::limit};
+use trace_plane::{Refusal, bearer};
+
+use super::{Caller, Route};
+use crate::{App, db, db::leases::LeaseRow};
+
+/// The routes for tasks.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let checkpoint_limit = DefaultBodyLimit::max(limit::CHECKPOINT_BYTES);
+    vec![
+        Route::new(Method::POST, "/v1/task/token", Caller::Task, post(token::token)),
+        Route::new(Method::POST, "/v1/task/credentials", Caller::Task, post(credentials::credentials)),
+        Route::new(Method::GET, "/v1/task/context", Caller::Task, get(context::context)),
+        Route::new(Method::GET, "/v1/task/checkpoint", Caller::Task, get(checkpoint::read)),
+        Route::new(
+            Method::PUT,
+            "/v1/task/checkpoint",
+            Caller::Task,
+            put(checkpoint::write).layer(checkpoint_limit),
+        ),
+    ]
+}
+
+/// A task whose attempt held its lease when it called.
+#[derive(Debug, Clone)]
+pub(super) struct LiveTask {
+    capability: Arc<Capability>,
+    lease: LeaseRow,
+}
+
+impl FromRequestParts<App> for LiveTask {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let unverified = bearer(&parts.headers)?;
+        let capability = app.capabilities.verify_capability(unverified, Audience::Dispatcher).await?;
+        let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
+        let lease = db::leases::current(&mut conn, capability.attempt()).await?;
+        match lease {
+            Some(lease) if lease.task == capability.task() && !app.liveness.is_cut(lease.attempt) => {
+                Ok(Self { capability, lease })
+            }
+            _ => Err(over()),
+        }
+    }
+}
+
+fn over() -> Refusal {
+    Refusal::new(
+        ErrorCode::Revoked,
+        "the attempt behind this token is over: it ended, lost its lease or was cancelled",
+    )
+}

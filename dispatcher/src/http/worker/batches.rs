@@ -1,0 +1,161 @@
+//! The group commits of the worker API.
+
+use std::{future::Future, sync::Arc};
+
+use trace_contracts::wire::worker::{CompleteVerdict, HeartbeatVerdict};
+use trace_plane::{Refusal, Reply};
+
+use crate::{
+    batcher::Batcher,
+    db::{self, leases::{LeaseRow, ShownFence}},
+    liveness::Liveness,
+    task::{
+        self, Core,
+        claim::Claim,
+        complete::Ended,
+        cut::cut,
+    },
+};
+
+/// Requests that share a transaction at most.
+const MAX_REQUESTS: usize = 64;
+
+/// One request's items, answered one by one, or with the error that all of them share.
+type Group<I, O> = Batcher<Vec<I>, Result<Vec<O>, Arc<task::Error>>>;
+
+/// A group commit for each kind of request; cheap to clone.
+#[derive(Clone)]
+pub struct Batches {
+    claims: Group<Claim, Vec<LeaseRow>>,
+    heartbeats: Group<ShownFence, HeartbeatVerdict>,
+    cuts: Group<ShownFence, Option<LeaseRow>>,
+    completions: Group<Ended, CompleteVerdict>,
+}
+
+impl Batches {
+    /// Starts them.
+    #[must_use]
+    pub fn start(core: &Core, liveness: &Liveness) -> Self {
+        Self {
+            claims: group(core, |core, claims| async move {
+                let mut tx = core.db.begin().await?;
+                let leases = task::claim::claim(&mut tx, &core.limits, &claims).await?;
+                tx.commit().await?;
+                Ok(leases)
+            }),
+            heartbeats: group(core, |core, shown| async move {
+                let mut tx = core.db.begin().await?;
+                let verdicts = task::heartbeat::heartbeat(&mut tx, &core.limits, &shown).await?;
+                tx.commit().await?;
+                Ok(verdicts)
+            }),
+            cuts: {
+                let liveness = liveness.clone();
+                group(core, move |core, shown| {
+                    let liveness = liveness.clone();
+                    async move {
+                        let mut tx = core.db.begin().await?;
+                        let current = cut(&mut tx, &shown).await?;
+                        tx.commit().await?;
+                        // Known here before anything else happens; others hear of it by the news.
+                        let attempts: Vec<_> = current.iter().flatten().map(|lease| lease.attempt).collect();
+                        liveness.cut(&attempts);
+                        Ok(current)
+                    }
+                })
+            },
+            completions: group(core, |core, ended| async move {
+                let mut tx = core.db.begin().await?;
+                let verdicts = task::complete::complete(&mut tx, &core, &ended).await?;
+                tx.commit().await?;
+                Ok(verdicts)
+            }),
+        }
+    }
+
+    /// Takes a claim.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim(&self, claim: Claim) -> Reply<Vec<LeaseRow>> {
+        let leases = self.claims.submit(vec![claim]).await?.map_err(shared)?;
+        Ok(leases.into_iter().flatten().collect())
+    }
+
+    /// Extends leases.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn heartbeat(&self, shown: Vec<ShownFence>) -> Reply<Vec<HeartbeatVerdict>> {
+        Ok(self.heartbeats.submit(shown).await?.map_err(shared)?)
+    }
+
+    /// Cuts the authority of attempts that are about to end; answers the leases that are current.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn cut(&self, shown: Vec<ShownFence>) -> Reply<Vec<Option<LeaseRow>>> {
+        Ok(self.cuts.submit(shown).await?.map_err(shared)?)
+    }
+
+    /// Records attempts that ended.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn complete(&self, ended: Vec<Ended>) -> Reply<Vec<CompleteVerdict>> {
+        Ok(self.completions.submit(ended).await?.map_err(shared)?)
+    }
+}
+
+fn shared(error: Arc<task::Error>) -> Refusal {
+    Refusal::from(&*error)
+}
+
+/// A group commit of `run`. When a shared transaction fails, each request gets one of its own, so
+/// that a request that makes it fail fails alone.
+fn group<I, O, F, Fut>(core: &Core, run: F) -> Group<I, O>
+where
+    I: Clone + Send + Sync + 'static,
+    O: Send + 'static,
+    F: Fn(Core, Vec<I>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<O>, task::Error>> + Send,
+{
+    let core = core.clone();
+    Batcher::start(MAX_REQUESTS, move |requests: Vec<Vec<I>>| {
+        let (core, run) = (core.clone(), run.clone());
+        async move {
+            let sizes: Vec<usize> = requests.iter().map(Vec::len).collect();
+            match run(core.clone(), requests.concat()).await {
+                Ok(answers) => return split(answers, &sizes),
+                Err(error) if requests.len() == 1 => return vec![Err(Arc::new(error))],
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        requests = requests.len(),
+                        "a shared transaction failed; trying its requests one by one"
+                    );
+                }
+            }
+            let mut answers = Vec::with_capacity(requests.len());
+            for request in requests {
+                answers.push(run(core.clone(), request).await.map_err(Arc::new));
+            }
+            answers
+        }
+    })
+}
+
+/// Deals answers out to the requests that they belong to.
+fn split<O>(answers: Vec<O>, sizes: &[usize]) -> Vec<Result<Vec<O>, Arc<task::Error>>> {
+    let mut answers = answers.into_iter();
+    sizes
+        .iter()
+        .map(|size| {
+            let own: Vec<O> = answers.by_ref().take(*size).collect();
+            let complete = own.len() == *size;
+            complete.then_some(own).ok_or_else(|| {
+                Arc::new(task::Error::Db(db::Error::corrupt("a batch", "an item was not answered")))
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,122 @@
+//! `POST /internal/claim`.
+
+use std::time::Duration;
+
+use axum::{Json, extract::State};
+use chrono::Utc;
+use tokio::time::Instant;
+use trace_contracts::{
+    Audience,
+    wire::{
+        limit,
+        worker::{ClaimReply, ClaimRequest, FailureReason, Fence, LaunchSpec, Lease},
+    },
+};
+use trace_plane::{Body, Reply};
+
+use super::{Worker, bounded};
+use crate::{
+    App, db,
+    db::leases::{LeaseRow, ShownFence},
+    grants::{self, Granted},
+    mint::Subject,
+    task::{
+        claim::Claim,
+        complete::{End, Ended},
+        fail::Failure,
+    },
+};
+
+/// Takes up to `max` ready tasks, waiting until there is one.
+pub(super) async fn claim(
+    State(app): State<App>,
+    Worker(worker): Worker,
+    Body(request): Body<ClaimRequest>,
+) -> Reply<Json<ClaimReply>> {
+    bounded(request.tasks.as_deref().unwrap_or_default())?;
+    let most = u32::try_from(limit::BATCH_ITEMS).unwrap_or(u32::MAX);
+    let claim =
+        Claim { worker, claim: request.claim_id, max: request.max.min(most), only: request.tasks };
+    let rows = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;
+    Ok(Json(ClaimReply { leases: leases(&app, rows).await? }))
+}
+
+async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Vec<LeaseRow>> {
+    let deadline = Instant::now() + wait;
+    // Subscribed before looking, so that a task that gets ready in between is not missed.
+    let mut ready = app.signals.ready();
+    loop {
+        ready.mark_unchanged();
+        let rows = app.batches.claim(claim.clone()).await?;
+        if !rows.is_empty() || claim.max == 0 || Instant::now() >= deadline {
+            return Ok(rows);
+        }
+        tokio::select! {
+            () = app.shutdown.cancelled() => return Ok(Vec::new()),
+            // The end of the wait, and news, are both answered by looking once more.
+            _ = tokio::time::timeout_at(deadline, ready.changed()) => {}
+        }
+    }
+}
+
+/// Rows as they go out: with what to launch and a token. A lease that can't be told of is given
+/// back as failed, so that its task does not wait for it to run out.
+async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
+    let granted =
+        grants::of_leases(&mut conn, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    drop(conn);
+    let mut leases = Vec::with_capacity(granted.len());
+    let mut failed = Vec::new();
+    for one in granted {
+        let launch = launch(&one)?;
+        let subject = Subject {
+            lease: &one.lease,
+            org: launch.org,
+            grants: &one.grants,
+            timeout: Duration::from_millis(launch.timeout_ms),
+        };
+        match app.minter.mint(subject, Audience::Dispatcher, Utc::now()) {
+            Ok(reply) => leases.push(Lease {
+                attempt: one.lease.attempt,
+                lease_token: one.lease.lease_token,
+                expires_at: one.lease.expires_at,
+                lease_ms: app.config.limits.lease_ms,
+                launch,
+                capability_token: reply.token,
+            }),
+            Err(error) => failed.push(not_launched(&one.lease, &error.to_string())),
+        }
+    }
+    if !failed.is_empty() {
+        app.batches.complete(failed).await?;
+    }
+    Ok(leases)
+}
+
+fn launch(granted: &Granted) -> Result<LaunchSpec, db::Error> {
+    let Granted { lease, facts, .. } = granted;
+    let job = facts.job(lease.job)?;
+    Ok(LaunchSpec {
+        org: facts.org,
+        run: lease.run,
+        task: lease.task,
+        dag: facts.spec.name.clone(),
+        job: job.name.clone(),
+        partition: lease.partition.clone(),
+        failures: lease.failures,
+        code: job.code.clone(),
+        files: job.files.clone(),
+        resources: job.resources,
+        timeout_ms: job.timeout_ms,
+    })
+}
+
+fn not_launched(lease: &LeaseRow, why: &str) -> Ended {
+    let fence = Fence { attempt: lease.attempt, lease_token: lease.lease_token };
+    let failure = Failure { reason: FailureReason::Launch, detail: format!("no token for the task: {why}") };
+    Ended { shown: ShownFence { worker: lease.worker, fence }, end: End::Failed(lease.run, failure) }
+}

@@ -1,0 +1,107 @@
+//! Workers and planes: who may call `/internal`.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::http::HeaderMap;
+use sqlx::PgPool;
+use trace_contracts::{ErrorCode, Sha256, WorkerId};
+use trace_plane::{Refusal, Reply, bearer};
+
+use crate::db;
+
+/// What an identity is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Runs tasks.
+    Worker,
+    /// Enforces capabilities: the query service, the object store, the egress gateway.
+    Plane,
+}
+
+impl Kind {
+    /// The name used in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Worker => "worker",
+            Self::Plane => "plane",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Worker, Self::Plane].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// An identity is looked up again after this time, which bounds how long a revoked one goes on.
+const FRESH_FOR: Duration = Duration::from_secs(5);
+/// Identities remembered at most; past that the memory starts anew.
+const REMEMBERED: usize = 1000;
+
+/// Looks identities up by the hash of their token; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Identities {
+    db: PgPool,
+    known: Arc<Mutex<HashMap<Sha256, Known>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    id: WorkerId,
+    kind: Kind,
+    since: Instant,
+}
+
+impl Identities {
+    /// Looks into this database.
+    #[must_use]
+    pub fn new(db: PgPool) -> Self {
+        Self { db, known: Arc::default() }
+    }
+
+    /// Who sends these headers, if it is of this kind.
+    ///
+    /// # Errors
+    /// `unauthenticated` without a token; `forbidden` when the token is nobody's, revoked, or of
+    /// another kind.
+    pub async fn prove(&self, headers: &HeaderMap, kind: Kind) -> Reply<WorkerId> {
+        let hash = Sha256::of(bearer(headers)?.as_bytes());
+        let found = match self.recall(&hash) {
+            Some(known) => Some((known.id, known.kind)),
+            None => self.look_up(&hash).await.map_err(|error| Refusal::from(crate::task::Error::from(error)))?,
+        };
+        match found {
+            Some((id, of)) if of == kind => Ok(id),
+            _ => Err(Refusal::new(
+                ErrorCode::Forbidden,
+                format!("this token is not that of a {} of this platform", kind.as_str()),
+            )),
+        }
+    }
+
+    fn recall(&self, hash: &Sha256) -> Option<Known> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(hash).filter(|known| known.since.elapsed() < FRESH_FOR).copied()
+    }
+
+    async fn look_up(&self, hash: &Sha256) -> Result<Option<(WorkerId, Kind)>, db::Error> {
+        let found = db::identities::of_token(&mut *self.db.acquire().await?, hash).await?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Some((id, kind)) => {
+                if known.len() >= REMEMBERED {
+                    known.clear();
+                }
+                known.insert(*hash, Known { id, kind, since: Instant::now() });
+            }
+            None => drop(known.remove(hash)),
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,226 @@
+//! The key that signs capabilities: one file that nobody else can read.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::EncodingKey;
+use trace_contracts::{Sha256, keys::KeySet};
+
+/// An ES256 key. `Debug` shows its id alone.
+pub struct SigningKey {
+    key: EncodingKey,
+    kid: String,
+    jwks: String,
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder or file can't be used.
+    #[error("the key at `{path}` can't be used: {source}")]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Somebody else could read or replace the key.
+    #[error("`{path}` has mode {mode:o}: others must have no access; run `chmod go= {path}`, and if others may have read the key, delete it so that a new one is made")]
+    Permissions {
+        /// The folder or file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It is not what it should be.
+    #[error("`{path}` is not {expected}")]
+    Kind {
+        /// The path.
+        path: PathBuf,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// The file holds no ES256 key.
+    #[error("`{path}` holds no ES256 key (PKCS #8, DER): restore it, or delete it so that a new one is made")]
+    Content {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No key could be made.
+    #[error("no signing key could be made")]
+    Generate,
+}
+
+/// The file's name in its folder.
+const FILE: &str = "capability-es256.p8";
+
+impl SigningKey {
+    /// Opens the key in `dir`, and makes folder and key when they are absent.
+    ///
+    /// # Errors
+    /// When somebody else could read the key, or the file holds none. See [`Error`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        match fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(at(dir, source)),
+            _ => {}
+        }
+        check_folder(dir)?;
+        let path = dir.join(FILE);
+        if !path.try_exists().map_err(|source| at(&path, source))? {
+            create(dir, &path)?;
+        }
+        check_file(&path)?;
+        let pkcs8 = fs::read(&path).map_err(|source| at(&path, source))?;
+        Self::from_pkcs8(&pkcs8).ok_or(Error::Content { path })
+    }
+
+    fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
+        // An uncompressed point: 4, then x and y of 32 bytes each.
+        let point = pair.public_key().as_ref();
+        let (x, y) = (URL_SAFE_NO_PAD.encode(point.get(1..33)?), URL_SAFE_NO_PAD.encode(point.get(33..65)?));
+        // RFC 7638: the required members in the order of their names.
+        let thumbprint = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+        let kid = URL_SAFE_NO_PAD.encode(Sha256::of(thumbprint.as_bytes()).as_bytes());
+        let jwks = serde_json::json!({
+            "keys": [{
+                "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid, "x": x, "y": y,
+            }]
+        });
+        Some(Self { key: EncodingKey::from_ec_der(pkcs8), kid, jwks: jwks.to_string() })
+    }
+
+    /// The key itself, for signing.
+    #[must_use]
+    pub const fn encoding_key(&self) -> &EncodingKey {
+        &self.key
+    }
+
+    /// The key's id: the thumbprint of its public half (RFC 7638).
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half, as a JWKS document.
+    #[must_use]
+    pub fn jwks(&self) -> &str {
+        &self.jwks
+    }
+
+    /// The public half, for verifying.
+    ///
+    /// # Errors
+    /// Never for a key that was opened: its JWKS is of our own making.
+    pub fn key_set(&self) -> Result<KeySet, trace_contracts::keys::Error> {
+        KeySet::from_jwks(&self.jwks)
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
+    }
+}
+
+fn at(path: &Path, source: io::Error) -> Error {
+    Error::Io { path: path.to_owned(), source }
+}
+
+fn check_folder(dir: &Path) -> Result<(), Error> {
+    let found = fs::symlink_metadata(dir).map_err(|source| at(dir, source))?;
+    if !found.is_dir() {
+        return Err(Error::Kind { path: dir.to_owned(), expected: "a folder of its own (links are not followed)" });
+    }
+    check_mode(dir, found.mode())
+}
+
+fn check_file(path: &Path) -> Result<(), Error> {
+    let found = fs::symlink_metadata(path).map_err(|source| at(path, source))?;
+    if !found.is_file() {
+        return Err(Error::Kind { path: path.to_owned(), expected: "a file (links are not followed)" });
+    }
+    check_mode(path, found.mode())
+}
+
+fn check_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Error::Permissions { path: path.to_owned(), mode: mode & 0o7777 })
+}
+
+/// Makes a key under a name of its own and links it to its place, which fails when another process
+/// was faster; its key is then the one that counts.
+fn create(dir: &Path, path: &Path) -> Result<(), Error> {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+        .map_err(|_| Error::Generate)?;
+    let made = dir.join(format!(".{}.new", uuid::Uuid::new_v4()));
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).and_then(|mut file| {
+        file.write_all(pkcs8.as_ref())?;
+        file.sync_all()
+    });
+    let linked = written.and_then(|()| match fs::hard_link(&made, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    });
+    let removed = fs::remove_file(&made);
+    linked.and(removed).map_err(|source| at(path, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn dir() -> (tempfile::TempDir, PathBuf) {
+        let outer = tempfile::tempdir().unwrap();
+        let dir = outer.path().join("keys");
+        (outer, dir)
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_private() {
+        let (_outer, dir) = dir();
+        let first = SigningKey::open(&dir).unwrap();
+        assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(dir.join(FILE)).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "nothing but the key is left");
+        assert_eq!(SigningKey::open(&dir).unwrap().kid(), first.kid());
+        assert!(first.key_set().unwrap().has(first.kid()));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let (_outer, dir) = dir();
+        SigningKey::open(&dir).unwrap();
+        fs::set_permissions(dir.join(FILE), fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(SigningKey::open(&dir), Err(Error::Permissions { mode: 0o640, .. })));
+        fs::set_permissions(dir.join(FILE), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(SigningKey::open(&dir), Err(Error::Permissions { mode: 0o755, .. })));
+    }
+
+    #[test]
+    fn links_and_garbage_are_refused() {
+        let (outer, dir) = dir();
+        SigningKey::open(&dir).unwrap();
+        fs::rename(dir.join(FILE), outer.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(outer.path().join("elsewhere"), dir.join(FILE)).unwrap();
+        assert!(matches!(SigningKey::open(&dir), Err(Error::Kind { .. })));
+        fs::remove_file(dir.join(FILE)).unwrap();
+        fs::write(dir.join(FILE), b"not a key").unwrap();
+        fs::set_permissions(dir.join(FILE), fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(matches!(SigningKey::open(&dir), Err(Error::Content { .. })));
+    }
+}

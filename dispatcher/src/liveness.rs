@@ -1,0 +1,157 @@
+//! Which attempts are over, and telling those who wait for it.
+//!
+//! The lease is the truth and the news only hasten it: a question is answered from the database,
+//! and whoever waits is woken by news of any dispatcher. An attempt that is being completed loses
+//! its authority a moment before its lease ends, while its outputs are listed; that moment is known
+//! from news alone.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::Instant,
+};
+use trace_contracts::AttemptId;
+
+use crate::db;
+
+/// News kept for a slow listener; one that falls behind looks into the database.
+const NEWS: usize = 1024;
+/// Attempts that were cut and whose end never came are forgotten after this time, which is longer
+/// than any token of theirs holds.
+const CUT_FOR: Duration = Duration::from_secs(3600);
+
+/// The attempts that are over; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Liveness(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    cut: Mutex<HashMap<AttemptId, Instant>>,
+    news: broadcast::Sender<News>,
+}
+
+/// What listeners are told.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// These are over.
+    Over(Arc<[AttemptId]>),
+    /// Something may have been missed.
+    LookAgain,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self(Arc::new(Inner { cut: Mutex::default(), news: broadcast::Sender::new(NEWS) }))
+    }
+}
+
+impl Liveness {
+    /// The leases of these have ended.
+    pub fn ended(&self, attempts: &[AttemptId]) {
+        {
+            let mut cut = self.cut_attempts();
+            for attempt in attempts {
+                cut.remove(attempt);
+            }
+        }
+        self.tell(News::Over(attempts.into()));
+    }
+
+    /// The authority of these is over, and their leases are about to end.
+    pub fn cut(&self, attempts: &[AttemptId]) {
+        let now = Instant::now();
+        {
+            let mut cut = self.cut_attempts();
+            cut.retain(|_, since| now.duration_since(*since) < CUT_FOR);
+            cut.extend(attempts.iter().map(|attempt| (*attempt, now)));
+        }
+        self.tell(News::Over(attempts.into()));
+    }
+
+    /// News may have been missed.
+    pub fn look_again(&self) {
+        self.tell(News::LookAgain);
+    }
+
+    /// All news from now on.
+    #[must_use]
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.0.news.subscribe()
+    }
+
+    /// Whether the attempt's authority was cut while its lease still stands.
+    #[must_use]
+    pub fn is_cut(&self, attempt: AttemptId) -> bool {
+        self.cut_attempts().contains_key(&attempt)
+    }
+
+    /// Those of `attempts` that are over. When none is, waits until one is, `wait` at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn dead(
+        &self,
+        db: &PgPool,
+        attempts: &HashSet<AttemptId>,
+        wait: Duration,
+    ) -> Result<Vec<AttemptId>, db::Error> {
+        let deadline = Instant::now() + wait;
+        let mut news = self.news();
+        loop {
+            let dead = self.look(db, attempts).await?;
+            if !dead.is_empty() || Instant::now() >= deadline {
+                return Ok(dead);
+            }
+            match tokio::time::timeout_at(deadline, told(&mut news, attempts)).await {
+                Ok(Told::Over(dead)) => return Ok(dead),
+                // Missed news and the end of the wait are answered by the database.
+                Ok(Told::LookAgain) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn look(&self, db: &PgPool, attempts: &HashSet<AttemptId>) -> Result<Vec<AttemptId>, db::Error> {
+        let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
+        let mut dead: HashSet<AttemptId> =
+            db::leases::dead(&mut *db.acquire().await?, &ids).await?.into_iter().collect();
+        let cut = self.cut_attempts();
+        dead.extend(attempts.iter().filter(|attempt| cut.contains_key(attempt)));
+        Ok(dead.into_iter().collect())
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody listening is no error.
+        let _listeners = self.0.news.send(news);
+    }
+
+    fn cut_attempts(&self) -> MutexGuard<'_, HashMap<AttemptId, Instant>> {
+        self.0.cut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Told {
+    Over(Vec<AttemptId>),
+    LookAgain,
+}
+
+async fn told(news: &mut broadcast::Receiver<News>, attempts: &HashSet<AttemptId>) -> Told {
+    loop {
+        match news.recv().await {
+            Ok(News::Over(over)) => {
+                let dead: Vec<AttemptId> = over.iter().filter(|one| attempts.contains(one)).copied().collect();
+                if !dead.is_empty() {
+                    return Told::Over(dead);
+                }
+            }
+            Ok(News::LookAgain) | Err(RecvError::Lagged(_)) => return Told::LookAgain,
+            // The sender lives as long as `self` does.
+            Err(RecvError::Closed) => return Told::LookAgain,
+        }
+    }
+}

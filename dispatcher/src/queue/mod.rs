@@ -1,0 +1,89 @@
+//! Wake-ups: the port that tells workers of tasks that are ready.
+//!
+//! A wake-up is a hint. It may be lost, come twice or come late, and whoever gets it asks the
+//! database by claiming: the `ready` row is the truth. So an adapter may send task ids in messages
+//! (SQS, ten to a batch) or nothing but the fact (PostgreSQL), and the sweep in `background` makes
+//! up for what an adapter loses.
+
+pub mod postgres;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::PgConnection;
+use tokio::sync::{broadcast, watch};
+use trace_contracts::{AttemptId, TaskId};
+
+use crate::db;
+
+/// Announces tasks that are ready.
+#[async_trait]
+pub trait WakeUps: Send + Sync {
+    /// Called in the transaction that makes `tasks` ready, and takes effect when it commits: an
+    /// adapter for a queue outside the database writes outbox rows here and sends them afterwards,
+    /// in batches of what its queue takes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<(), db::Error>;
+}
+
+/// What this dispatcher has heard, for those who wait; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Signals(Arc<Channels>);
+
+#[derive(Debug)]
+struct Channels {
+    ready: watch::Sender<u64>,
+    later: watch::Sender<u64>,
+    logs: broadcast::Sender<AttemptId>,
+}
+
+/// Log news kept for a slow reader; one that falls behind looks again.
+const LOG_NEWS: usize = 1024;
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self(Arc::new(Channels {
+            ready: watch::Sender::new(0),
+            later: watch::Sender::new(0),
+            logs: broadcast::Sender::new(LOG_NEWS),
+        }))
+    }
+}
+
+impl Signals {
+    /// Changes whenever tasks may be ready. Subscribe before looking, so that nothing is missed.
+    #[must_use]
+    pub fn ready(&self) -> watch::Receiver<u64> {
+        self.0.ready.subscribe()
+    }
+
+    /// Changes whenever the next due time may have come nearer.
+    #[must_use]
+    pub fn later(&self) -> watch::Receiver<u64> {
+        self.0.later.subscribe()
+    }
+
+    /// Attempts that have new log lines.
+    #[must_use]
+    pub fn logs(&self) -> broadcast::Receiver<AttemptId> {
+        self.0.logs.subscribe()
+    }
+
+    /// Tasks may be ready.
+    pub fn tell_ready(&self) {
+        self.0.ready.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The next due time may have come nearer.
+    pub fn tell_later(&self) {
+        self.0.later.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// An attempt has new log lines.
+    pub fn tell_logs(&self, attempt: AttemptId) {
+        // Nobody following any log is no error.
+        let _followers = self.0.logs.send(attempt);
+    }
+}

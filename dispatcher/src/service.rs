@@ -1,0 +1,263 @@
+//! The service: started, served, stopped.
+
+use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+
+use axum::Router;
+use sqlx::{
+    PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use trace_contracts::keys::KeySet;
+use trace_plane::{KeySource, Verifier};
+
+use crate::{
+    Adapters, App, Config, background,
+    config::Jwks,
+    facts::FactCache,
+    http,
+    http::worker::Batches,
+    identity::Identities,
+    keys::{self, SigningKey},
+    liveness::Liveness,
+    mint::Minter,
+    objects::Objects,
+    queue::Signals,
+    state::Parts,
+    task::Core,
+};
+
+/// Why the dispatcher did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database's address is not one, or the database can't be reached.
+    #[error("the state database can't be used; check `database_url` and that PostgreSQL runs")]
+    Database(#[from] sqlx::Error),
+    /// The schema can't be brought up to date.
+    #[error("the state database's schema can't be brought up to date")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The signing key can't be used.
+    #[error(transparent)]
+    Key(#[from] keys::Error),
+    /// The issuer's keys can't be read.
+    #[error("the users' key set `{path}` can't be read")]
+    UserKeysFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key set is not one.
+    #[error(transparent)]
+    KeySet(#[from] trace_contracts::keys::Error),
+    /// An address can't be bound or served.
+    #[error("`{address}` can't be served")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A dispatcher that works in the background and can be served.
+pub struct Dispatcher {
+    app: App,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// Where a served dispatcher listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// `/v1`, for users.
+    pub users: SocketAddr,
+    /// `/v1/task`, for tasks.
+    pub tasks: SocketAddr,
+    /// `/internal`, for workers and planes.
+    pub workers: SocketAddr,
+}
+
+/// A transaction that does nothing holds its locks no longer than this: a dispatcher that is
+/// stopped in the middle of one must not stop the others.
+const IDLE_IN_TRANSACTION: &str = "10s";
+/// No statement takes longer.
+const STATEMENT: &str = "60s";
+
+/// Brings the schema up to date, opens the key and starts the background work. Nothing listens yet.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn start(
+    config: Config,
+    adapters: Adapters,
+    shutdown: CancellationToken,
+) -> Result<Dispatcher, Error> {
+    let db = connect(&config).await?;
+    sqlx::migrate!().run(&db).await?;
+    let keys = Arc::new(SigningKey::open(&config.key_dir)?);
+    let core = Core {
+        db: db.clone(),
+        wake: adapters.wake,
+        facts: Arc::new(FactCache::default()),
+        limits: config.limits,
+    };
+    let liveness = Liveness::default();
+    let app = App::new(Parts {
+        minter: Minter::new(Arc::clone(&keys), &config.capability_issuer, &config.limits),
+        capabilities: Verifier::new(KeySource::fixed(keys.key_set()?), &config.capability_issuer),
+        users: Verifier::new(user_keys(&config.users.jwks)?, &config.users.issuer)
+            .with_user_audience(&config.users.audience),
+        identities: Identities::new(db.clone()),
+        objects: Objects::new(&config.object_store),
+        outputs: adapters.outputs,
+        credentials: adapters.credentials,
+        signals: Signals::default(),
+        batches: Batches::start(&core, &liveness),
+        liveness,
+        shutdown,
+        config,
+        core,
+        keys,
+        db,
+    });
+    Ok(Dispatcher { background: background::start(&app), app })
+}
+
+async fn connect(config: &Config) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(config.database_url.expose())?
+        .application_name("trace-dispatcher")
+        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION), ("statement_timeout", STATEMENT)]);
+    PgPoolOptions::new()
+        .max_connections(config.database_connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+}
+
+fn user_keys(jwks: &Jwks) -> Result<KeySource, Error> {
+    match jwks {
+        Jwks::Url(url) => Ok(KeySource::jwks_url(url.clone())),
+        Jwks::File(path) => {
+            let json = std::fs::read_to_string(path)
+                .map_err(|source| Error::UserKeysFile { path: path.clone(), source })?;
+            Ok(KeySource::fixed(KeySet::from_jwks(&json)?))
+        }
+    }
+}
+
+impl Dispatcher {
+    /// The shared state, for those that start the platform in one process.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// `/v1`, for users.
+    #[must_use]
+    pub fn user_router(&self) -> Router {
+        http::router(http::user::routes().into_iter().chain(http::public::routes()), self.app.clone())
+    }
+
+    /// `/v1/task`, for tasks.
+    #[must_use]
+    pub fn task_router(&self) -> Router {
+        http::router(http::task::routes(), self.app.clone())
+    }
+
+    /// `/internal`, for workers and planes.
+    #[must_use]
+    pub fn worker_router(&self) -> Router {
+        let routes = http::worker::routes().into_iter().chain(http::plane::routes());
+        http::router(routes, self.app.clone())
+    }
+
+    /// Waits for the background work to end, which it does after `shutdown`, and closes the
+    /// database's connections.
+    pub async fn stopped(self) {
+        for work in self.background {
+            if let Err(error) = work.await {
+                tracing::error!(error = &error as &dyn std::error::Error, "background work panicked");
+            }
+        }
+        self.app.db.close().await;
+    }
+
+    /// Binds the three listeners.
+    ///
+    /// # Errors
+    /// When an address can't be bound.
+    pub async fn bind(&self) -> Result<Listeners, Error> {
+        let listen = self.app.config.listen;
+        Ok(Listeners {
+            users: bind(listen.users).await?,
+            tasks: bind(listen.tasks).await?,
+            workers: bind(listen.workers).await?,
+        })
+    }
+
+    /// Serves the three listeners until `shutdown`, then drains them and stops.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn serve(self, listeners: Listeners) -> Result<(), Error> {
+        let addresses = listeners.addresses()?;
+        let shutdown = self.app.shutdown.clone();
+        let run = |listener, router, address| {
+            let serving = trace_plane::serve(listener, router, shutdown.clone());
+            async move { serving.await.map_err(|source| Error::Listen { address, source }) }
+        };
+        let served = tokio::try_join!(
+            run(listeners.users, self.user_router(), addresses.users),
+            run(listeners.tasks, self.task_router(), addresses.tasks),
+            run(listeners.workers, self.worker_router(), addresses.workers),
+        );
+        shutdown.cancel();
+        self.stopped().await;
+        served.map(drop)
+    }
+}
+
+/// The three bound listeners.
+#[derive(Debug)]
+pub struct Listeners {
+    users: TcpListener,
+    tasks: TcpListener,
+    workers: TcpListener,
+}
+
+impl Listeners {
+    /// Where they listen; the ports are known now even where the configuration says 0.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn addresses(&self) -> Result<Addresses, Error> {
+        Ok(Addresses {
+            users: address(&self.users)?,
+            tasks: address(&self.tasks)?,
+            workers: address(&self.workers)?,
+        })
+    }
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    listener.local_addr().map_err(|source| Error::Listen { address: unknown, source })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+/// Starts, binds and serves until `shutdown`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn serve(config: Config, adapters: Adapters, shutdown: CancellationToken) -> Result<(), Error> {
+    let dispatcher = start(config, adapters, shutdown).await?;
+    let listeners = dispatcher.bind().await?;
+    tracing::info!(addresses = ?listeners.addresses()?, "the dispatcher is ready");
+    dispatcher.serve(listeners).await
+}

@@ -1,0 +1,91 @@
+//! What handlers share.
+
+use std::{ops::Deref, sync::Arc};
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use trace_plane::Verifier;
+
+use crate::{
+    Config, CredentialMinter, http::worker::Batches, identity::Identities, keys::SigningKey,
+    liveness::Liveness, mint::Minter, objects::Objects, outputs::OutputLister, queue::{Signals, WakeUps, postgres::PgWakeUps},
+    task::Core,
+};
+
+/// What differs between one machine and a cloud.
+#[derive(Clone)]
+pub struct Adapters {
+    /// Mints object store sessions.
+    pub credentials: Arc<dyn CredentialMinter>,
+    /// Lists what attempts left.
+    pub outputs: Arc<dyn OutputLister>,
+    /// Tells workers of ready tasks.
+    pub wake: Arc<dyn WakeUps>,
+}
+
+impl Adapters {
+    /// Lists outputs in the configured object store, wakes workers through the database, and mints
+    /// sessions with `credentials`.
+    #[must_use]
+    pub fn new(config: &Config, credentials: Arc<dyn CredentialMinter>) -> Self {
+        let lister = crate::outputs::S3Lister::new(
+            Objects::new(&config.object_store),
+            config.limits.output_objects,
+        );
+        Self { credentials, outputs: Arc::new(lister), wake: Arc::new(PgWakeUps) }
+    }
+}
+
+/// The state of all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of [`App`].
+pub struct Parts {
+    /// The configuration.
+    pub config: Config,
+    /// The state database.
+    pub db: PgPool,
+    /// What transitions need: the database, the wake-ups, the facts of runs, the limits.
+    pub core: Core,
+    /// The key that signs capabilities.
+    pub keys: Arc<SigningKey>,
+    /// Signs capability tokens.
+    pub minter: Minter,
+    /// Verifies capability tokens.
+    pub capabilities: Verifier,
+    /// Verifies users' tokens.
+    pub users: Verifier,
+    /// Workers and planes by their tokens.
+    pub identities: Identities,
+    /// The object store.
+    pub objects: Objects,
+    /// Lists what attempts left.
+    pub outputs: Arc<dyn OutputLister>,
+    /// Mints object store sessions.
+    pub credentials: Arc<dyn CredentialMinter>,
+    /// News from every dispatcher: ready tasks, ended attempts, new log lines.
+    pub signals: Signals,
+    /// Which attempts are over.
+    pub liveness: Liveness,
+    /// Group commits of the worker API.
+    pub batches: Batches,
+    /// Cancelled when the service stops; whoever waits gives up then.
+    pub shutdown: CancellationToken,
+}
+
+impl App {
+    /// Shares the parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

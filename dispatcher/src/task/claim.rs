@@ -1,0 +1,82 @@
+//! ready → leased: a new attempt for each task that is claimed.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::PgConnection;
+use trace_contracts::{ClaimId, TaskId, WorkerId};
+
+use super::Error;
+use crate::{
+    config::Limits,
+    db::leases::{self, LeaseRow, Slot},
+};
+
+/// One claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Who claims.
+    pub worker: WorkerId,
+    /// Made up by the worker; the same one again answers the same leases.
+    pub claim: ClaimId,
+    /// At most this many.
+    pub max: u32,
+    /// Only these tasks; absent: whatever is ready.
+    pub only: Option<Vec<TaskId>>,
+}
+
+/// Takes claims together; answers the leases of each, in order. A claim that has leases already is
+/// answered with those that still hold and takes no more: its first answer was lost.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim(
+    tx: &mut PgConnection,
+    limits: &Limits,
+    claims: &[Claim],
+) -> Result<Vec<Vec<LeaseRow>>, Error> {
+    let ids: Vec<_> = claims.iter().map(|claim| claim.claim.get()).collect();
+    leases::lock_claims(tx, &ids).await?;
+    let mut dealt = Dealt::default();
+    dealt.add(leases::of_claims(tx, &ids).await?);
+    let lease_seconds = limits.lease().as_secs_f64();
+    let mut asked = HashSet::new();
+    let fresh: Vec<&Claim> = claims
+        .iter()
+        .filter(|claim| !dealt.has(claim) && claim.max > 0 && asked.insert((claim.worker, claim.claim)))
+        .collect();
+    let open: Vec<Slot> = fresh.iter().filter(|claim| claim.only.is_none()).map(|claim| slot(claim)).collect();
+    if !open.is_empty() {
+        dealt.add(leases::claim(tx, &open, None, lease_seconds).await?);
+    }
+    for claim in fresh {
+        if let Some(only) = &claim.only {
+            let only: Vec<i64> = only.iter().map(|task| task.get()).collect();
+            dealt.add(leases::claim(tx, &[slot(claim)], Some(&only), lease_seconds).await?);
+        }
+    }
+    Ok(claims.iter().map(|claim| dealt.of(claim)).collect())
+}
+
+const fn slot(claim: &Claim) -> Slot {
+    Slot { worker: claim.worker, claim: claim.claim, max: claim.max }
+}
+
+/// Leases by who claimed them.
+#[derive(Default)]
+struct Dealt(HashMap<(WorkerId, ClaimId), Vec<LeaseRow>>);
+
+impl Dealt {
+    fn add(&mut self, rows: Vec<LeaseRow>) {
+        for row in rows {
+            self.0.entry((row.worker, row.claim)).or_default().push(row);
+        }
+    }
+
+    fn has(&self, claim: &Claim) -> bool {
+        self.0.contains_key(&(claim.worker, claim.claim))
+    }
+
+    fn of(&self, claim: &Claim) -> Vec<LeaseRow> {
+        self.0.get(&(claim.worker, claim.claim)).cloned().unwrap_or_default()
+    }
+}

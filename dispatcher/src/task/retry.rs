@@ -1,0 +1,42 @@
+//! dead → ready, by hand.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+use trace_contracts::{OrgId, TaskId, wire::user::RunState};
+
+use super::Error;
+use crate::{
+    db::{self, tasks::Revived},
+    lease::{Fenced, When},
+    queue::WakeUps,
+};
+
+/// Takes a task off the dead-letter list and makes it ready, with all its tries before it. A run
+/// that had failed goes on.
+///
+/// # Errors
+/// [`Error::NotFound`] when the org has no such task, [`Error::RunEnded`] when its run was
+/// cancelled, [`Error::NotDead`] when the task is not dead.
+pub async fn retry_task(
+    tx: &mut PgConnection,
+    wake: &dyn WakeUps,
+    org: OrgId,
+    task: TaskId,
+) -> Result<(), Error> {
+    let run = db::tasks::run_of(tx, org, task).await?.ok_or(Error::NotFound("task"))?;
+    let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
+    if let Some(RunState::Cancelled) = fenced.progress(run).map(|progress| progress.state) {
+        return Err(Error::RunEnded(RunState::Cancelled));
+    }
+    if db::tasks::revive(fenced.conn(), task).await? == Revived::WasNotDead {
+        return Err(Error::NotDead);
+    }
+    fenced.change(run, |progress| {
+        progress.dead -= 1;
+        progress.open += 1;
+        progress.state = RunState::Running;
+    });
+    fenced.queued([task], When::Now);
+    Ok(fenced.settle(wake).await?)
+}

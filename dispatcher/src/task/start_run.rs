@@ -1,0 +1,143 @@
+//! nothing → running: a run, its pins, its versions and its first tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::PgConnection;
+use trace_contracts::{DagId, DagVersionId, DatasetVersionId, Name, OrgId, RunId, UserId};
+
+use super::Error;
+use crate::{
+    dag::spec::{Source, Spec},
+    db::{self, runs::NewRow},
+    lease::{Fenced, When},
+    planner::{Facts, Frontier, Snapshot, check, plan},
+    queue::WakeUps,
+};
+
+/// A run to start.
+#[derive(Debug)]
+pub struct NewRun<'a> {
+    /// The org.
+    pub org: OrgId,
+    /// The DAG.
+    pub dag: DagId,
+    /// Its version.
+    pub version: DagVersionId,
+    /// What the version says.
+    pub spec: &'a Spec,
+    /// The run's parameters, complete and checked.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Who triggers it, and may read what it reads.
+    pub triggered_by: UserId,
+    /// The same key again answers the same run.
+    pub idempotency_key: Option<&'a str>,
+}
+
+/// What starting a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// A new run.
+    New(RunId),
+    /// The run that this idempotency key has started before.
+    Before(RunId),
+}
+
+impl Started {
+    /// The run.
+    #[must_use]
+    pub const fn run(self) -> RunId {
+        match self {
+            Self::New(run) | Self::Before(run) => run,
+        }
+    }
+}
+
+/// Starts a run: pins outside datasets at their current versions, opens a version of each job's
+/// dataset, and makes the first tasks ready.
+///
+/// # Errors
+/// [`Error::UnknownDataset`] or [`Error::EmptyDataset`] when an outside dataset can't be pinned.
+pub async fn start_run(
+    tx: &mut PgConnection,
+    wake: &dyn WakeUps,
+    new: NewRun<'_>,
+) -> Result<Started, Error> {
+    let pins = pins(tx, new.org, new.spec).await?;
+    let row = NewRow {
+        org: new.org,
+        version: new.version,
+        params: &new.params,
+        pins: &pins,
+        triggered_by: new.triggered_by,
+        idempotency_key: new.idempotency_key,
+        tasks_total: new.spec.jobs.iter().map(|job| job.partitions.len()).sum(),
+    };
+    let Some(run) = db::runs::insert(tx, &row).await? else {
+        let before = db::runs::of_key(tx, new.version, new.idempotency_key.unwrap_or_default()).await?;
+        return before.map(Started::Before).ok_or(Error::NotFound("run"));
+    };
+    open_versions(tx, &new, run).await?;
+    plan_first_tasks(tx, wake, new.spec, run).await?;
+    Ok(Started::New(run))
+}
+
+async fn pins(
+    tx: &mut PgConnection,
+    org: OrgId,
+    spec: &Spec,
+) -> Result<BTreeMap<Name, DatasetVersionId>, Error> {
+    let inputs = spec.jobs.iter().flat_map(|job| &job.inputs);
+    let names: BTreeSet<&Name> = inputs
+        .filter_map(|input| match &input.source {
+            Source::Dataset { dataset } => Some(dataset),
+            Source::SamePartition { .. } | Source::WholeJob { .. } => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let current: BTreeMap<Name, Option<DatasetVersionId>> = db::versions::current(tx, org, &texts)
+        .await?
+        .into_iter()
+        .map(|dataset| (dataset.name, dataset.version))
+        .collect();
+    names
+        .into_iter()
+        .map(|name| match current.get(name) {
+            None => Err(Error::UnknownDataset(name.clone())),
+            Some(None) => Err(Error::EmptyDataset(name.clone())),
+            Some(Some(version)) => Ok((name.clone(), *version)),
+        })
+        .collect()
+}
+
+async fn open_versions(tx: &mut PgConnection, new: &NewRun<'_>, run: RunId) -> Result<(), Error> {
+    let jobs: Vec<String> = new.spec.jobs.iter().map(|job| job.name.to_string()).collect();
+    let mut partitions = Vec::with_capacity(jobs.len());
+    for job in &new.spec.jobs {
+        let count = i32::try_from(job.partitions.len());
+        partitions.push(count.map_err(|error| db::Error::corrupt("a count of partitions", error))?);
+    }
+    db::versions::ensure_datasets(tx, new.org, new.dag, &jobs).await?;
+    db::versions::open(tx, run, new.dag, &jobs, &partitions).await?;
+    Ok(())
+}
+
+async fn plan_first_tasks(
+    tx: &mut PgConnection,
+    wake: &dyn WakeUps,
+    spec: &Spec,
+    run: RunId,
+) -> Result<(), Error> {
+    let frontier = Frontier::at_start(spec);
+    let snapshot = Snapshot { spec, frontier: &frontier, facts: &Facts::default() };
+    let checked = check(&snapshot, plan(&snapshot))?;
+    let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
+    let inserted = db::tasks::insert_planned(fenced.conn(), &[(run, checked)]).await?;
+    let open = i32::try_from(inserted.len()).unwrap_or(i32::MAX);
+    fenced.change(run, |progress| progress.open += open);
+    fenced.queued(inserted.into_iter().map(|(_, task)| task), When::Now);
+    fenced.settle(wake).await?;
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The dispatcher against a real PostgreSQL, over HTTP.
+
+mod support;
+
+mod cancel;
+mod capabilities;
+mod claims;
+mod completions;
+mod crashes;
+mod failures;
+mod fences;
+mod idle;
+mod leases;
+mod liveness;
+mod logs;
+mod objects;
+mod refusals;
+mod runs;
+mod two_dispatchers;
+mod user_audit;
+mod user_datasets;
+mod user_deploy;
+mod user_routes;
+mod user_runs;
+mod wake_ups;

@@ -1,0 +1,13 @@
+//! What the tests stand on: real PostgreSQL, an object store in memory, an issuer of user tokens,
+//! and a dispatcher that is served on ports of its own.
+
+pub mod adapters;
+pub mod app;
+pub mod dags;
+pub mod platform;
+pub mod postgres;
+pub mod s3;
+pub mod users;
+pub mod wire;
+
+pub use platform::Platform;

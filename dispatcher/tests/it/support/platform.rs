@@ -1,0 +1,189 @@
+//! A dispatcher on loopback ports, with a worker and a plane that it knows.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use trace_contracts::{OrgId, RunId, Secret, UserId};
+use trace_dispatcher::{
+    Adapters, Addresses, App, Config, Error, bootstrap,
+    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
+    identity::Kind,
+    keys::SigningKey,
+    queue::WakeUps,
+    start,
+};
+
+use super::{
+    adapters::{MemoryOutputs, MemorySessions},
+    postgres::fresh_database,
+};
+
+pub const CAPABILITY_ISSUER: &str = "https://dispatcher.test";
+pub const USER_ISSUER: &str = "https://users.test";
+
+/// Everything a test needs. Dropping it stops the dispatcher.
+pub struct Platform {
+    pub app: App,
+    pub db: PgPool,
+    pub url: String,
+    pub addresses: Addresses,
+    pub http: reqwest::Client,
+    pub org: OrgId,
+    pub user: UserId,
+    pub worker: Secret<String>,
+    pub plane: Secret<String>,
+    pub user_key: SigningKey,
+    pub outputs: Arc<MemoryOutputs>,
+    pub sessions: Arc<MemorySessions>,
+    pub dir: Arc<tempfile::TempDir>,
+    shutdown: CancellationToken,
+    serving: Option<JoinHandle<Result<(), Error>>>,
+}
+
+/// What differs from one test's platform to the next.
+#[derive(Default)]
+pub struct Options {
+    pub limits: Limits,
+    pub wake: Option<Arc<dyn WakeUps>>,
+    pub object_store: Option<String>,
+}
+
+impl Platform {
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with_limits(limits: Limits) -> Self {
+        Self::with(Options { limits, ..Options::default() }).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self::on(fresh_database().await, dir, options).await
+    }
+
+    /// A second dispatcher beside this one: the same database, the same key, the same worker.
+    pub async fn beside(&self) -> Self {
+        let options = Options { limits: self.app.config.limits, ..Options::default() };
+        let mut other = Self::on(self.url.clone(), Arc::clone(&self.dir), options).await;
+        // Identities were issued anew, and both know only the newest: the database is shared.
+        other.worker = bootstrap::issue_identity(&self.db, "w2", Kind::Worker).await.unwrap();
+        other
+    }
+
+    async fn on(url: String, dir: Arc<tempfile::TempDir>, options: Options) -> Self {
+        let user_key = SigningKey::open(&dir.path().join("users")).unwrap();
+        let jwks = dir.path().join("users.jwks.json");
+        std::fs::write(&jwks, user_key.jwks()).unwrap();
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let config = Config {
+            database_url: Secret::new(url.clone()),
+            database_connections: 12,
+            listen: Listen { users: loopback, tasks: loopback, workers: loopback },
+            key_dir: dir.path().join("keys"),
+            capability_issuer: CAPABILITY_ISSUER.to_owned(),
+            users: UserIssuer {
+                issuer: USER_ISSUER.to_owned(),
+                audience: "trace".to_owned(),
+                jwks: Jwks::File(jwks),
+            },
+            object_store: ObjectStore {
+                endpoint: options.object_store.map(|url| url.parse().unwrap()),
+                region: "us-east-1".to_owned(),
+                bucket: "trace".to_owned(),
+                access_key_id: "test".to_owned(),
+                secret_access_key: Secret::new("test".to_owned()),
+            },
+            limits: options.limits,
+        };
+        let (outputs, sessions) = (Arc::new(MemoryOutputs::default()), Arc::new(MemorySessions::default()));
+        let mut adapters = Adapters::new(&config, Arc::clone(&sessions) as _);
+        if config.object_store.endpoint.is_none() {
+            adapters.outputs = Arc::clone(&outputs) as _;
+        }
+        adapters.wake = options.wake.unwrap_or(adapters.wake);
+        let shutdown = CancellationToken::new();
+        let dispatcher = start(config, adapters, shutdown.clone()).await.unwrap();
+        let listeners = dispatcher.bind().await.unwrap();
+        let addresses = listeners.addresses().unwrap();
+        let app = dispatcher.app().clone();
+        let db = app.db.clone();
+        let org = bootstrap::ensure_org(&db, &"main".parse().unwrap()).await.unwrap();
+        let user = sqlx::query_scalar(
+            "insert into users (org_id, issuer, external_id, role) values ($1, $2, 'alice', 'admin')
+            on conflict (issuer, external_id) do update set role = 'admin' returning user_id",
+        )
+        .bind(org.get())
+        .bind(USER_ISSUER)
+        .fetch_one(&db)
+        .await
+        .unwrap();
+        let unique = uuid::Uuid::new_v4();
+        Self {
+            worker: bootstrap::issue_identity(&db, &format!("w-{unique}"), Kind::Worker).await.unwrap(),
+            plane: bootstrap::issue_identity(&db, &format!("p-{unique}"), Kind::Plane).await.unwrap(),
+            serving: Some(tokio::spawn(dispatcher.serve(listeners))),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            user: UserId::from_db(user),
+            app,
+            db,
+            url,
+            addresses,
+            org,
+            user_key,
+            outputs,
+            sessions,
+            dir,
+            shutdown,
+        }
+    }
+
+    /// Stops the dispatcher as SIGTERM would.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        self.serving.take().unwrap().await.unwrap().unwrap();
+    }
+
+    pub async fn state_of(&self, run: RunId) -> String {
+        sqlx::query_scalar("select state from runs where run_id = $1")
+            .bind(run.get())
+            .fetch_one(&self.db)
+            .await
+            .unwrap()
+    }
+
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
+    }
+
+    /// What must hold of every database at any time: a task's row is in exactly one place, every
+    /// succeeded task has one commit, and the runs' counters say what the rows say.
+    pub async fn assert_consistent(&self) {
+        let misplaced = "select count(*) from tasks t where 1 <>
+            (select count(*) from ready r where r.task_id = t.task_id)
+            + (select count(*) from leases l where l.task_id = t.task_id)
+            + (select count(*) from task_ends e where e.task_id = t.task_id)";
+        assert_eq!(self.count(misplaced).await, 0, "a task is in no place, or in two");
+        let uncommitted = "select count(*) from task_ends e where e.state = 'succeeded' and 1 <>
+            (select count(*) from commits c where c.task_id = e.task_id)";
+        assert_eq!(self.count(uncommitted).await, 0, "a succeeded task has no commit, or two");
+        let miscounted = "select count(*) from runs r where
+            (r.tasks_open, r.tasks_succeeded, r.tasks_dead) is distinct from (select
+                (count(*) filter (where e.task_id is null))::integer,
+                (count(*) filter (where e.state = 'succeeded'))::integer,
+                (count(*) filter (where e.state = 'dead'))::integer
+            from tasks t left join task_ends e on e.task_id = t.task_id where t.run_id = r.run_id)";
+        assert_eq!(self.count(miscounted).await, 0, "a run's counters do not say what its tasks do");
+        let versions = "select count(*) from dataset_versions v where v.partitions_done <>
+            (select count(*) from commits c where c.dataset_version_id = v.dataset_version_id)";
+        assert_eq!(self.count(versions).await, 0, "a version does not count its commits");
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}

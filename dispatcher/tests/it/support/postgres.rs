@@ -1,0 +1,110 @@
+//! A throwaway PostgreSQL from the installed binaries: one cluster for a test run, one database for
+//! each test. It goes away with the process that runs the tests.
+
+use std::{
+    fs::{self, File},
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::{CommandExt, parent_id},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+/// The address of a new, empty database.
+pub async fn fresh_database() -> String {
+    let socket = cluster().display().to_string();
+    let name = format!("t_{}", uuid::Uuid::new_v4().simple());
+    let url = |database: &str| format!("postgres://postgres@localhost/{database}?host={socket}");
+    let mut admin = PgConnection::connect(&url("postgres")).await.unwrap();
+    admin.execute(AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    url(&name)
+}
+
+/// The folder of the running cluster's socket.
+fn cluster() -> &'static Path {
+    static CLUSTER: OnceLock<PathBuf> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        // Under nextest every test is a process, and the cluster belongs to the one above them.
+        let nextest = std::env::var_os("NEXTEST").is_some();
+        let owner = if nextest { parent_id() } else { std::process::id() };
+        let dir = std::env::temp_dir().join(format!("trace-test-pg-{owner}"));
+        let lock = File::create(dir.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
+        if !dir.join("ready").exists() {
+            start(&dir, owner);
+            File::create(dir.join("ready")).unwrap();
+        }
+        dir
+    })
+}
+
+fn start(dir: &Path, owner: u32) {
+    let _left_over = fs::remove_dir_all(dir);
+    fs::create_dir(dir).unwrap();
+    let user = server_user();
+    if let Some((uid, gid)) = user {
+        chown(dir, Some(uid), Some(gid)).unwrap();
+    }
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(binary(program));
+        command.args(arguments).current_dir(dir).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(File::create(dir.join(format!("{program}.err"))).unwrap());
+        if let Some((uid, gid)) = user {
+            command.uid(uid).gid(gid);
+        }
+        let status = command.status().unwrap();
+        let said = fs::read_to_string(dir.join(format!("{program}.err"))).unwrap_or_default();
+        assert!(status.success(), "{program} failed: {said}");
+    };
+    let (data, log) = (dir.join("data").display().to_string(), dir.join("log").display().to_string());
+    run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+    let options = format!(
+        "-k {} -c listen_addresses='' -c fsync=off -c max_connections=400 -c shared_buffers=64MB",
+        dir.display()
+    );
+    run("pg_ctl", &["-D", &data, "-l", &log, "-w", "-o", &options, "start"]);
+    clean_up_after(owner, dir);
+}
+
+/// Stops the server and removes the folder once `owner` is gone.
+fn clean_up_after(owner: u32, dir: &Path) {
+    let dir = dir.display();
+    let script = format!(
+        "tail --pid={owner} -f /dev/null; pid=$(head -n 1 {dir}/data/postmaster.pid) && kill -QUIT $pid; \
+         tail --pid=${{pid:-1}} -f /dev/null; rm -rf {dir} {dir}.lock"
+    );
+    Command::new("sh")
+        .args(["-c", &script])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+}
+
+/// PostgreSQL refuses to run as root: then it runs as `postgres`.
+fn server_user() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap();
+    let postgres = users.lines().find(|line| line.starts_with("postgres:"));
+    let mut fields = postgres.expect("the user `postgres` exists where PostgreSQL is installed").split(':').skip(2);
+    let mut number = || fields.next().unwrap().parse().unwrap();
+    Some((number(), number()))
+}
+
+fn binary(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
+    folders.sort();
+    let mut all = folders.into_iter().rev().chain(std::env::split_paths(&path));
+    all.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()))
+        .unwrap_or_else(|| panic!("`{name}` is not installed: install PostgreSQL 15 or newer"))
+}

@@ -1,0 +1,209 @@
+//! What a query service has to be told. The binary reads it from a file; `trace up` fills it in.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+use trace_contracts::{Secret, token::USER_AUDIENCE};
+use url::Url;
+
+/// Everything [`start`](crate::start) needs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The address below which the dispatcher's `/internal` routes lie.
+    #[serde(deserialize_with = "address")]
+    pub dispatcher: Url,
+    /// This plane's identity towards the dispatcher.
+    pub identity: Secret<String>,
+    /// Who signs capability tokens.
+    pub capabilities: Issuer,
+    /// Who signs users' tokens.
+    pub users: Issuer,
+    /// The object store that holds the datasets.
+    pub store: Store,
+    /// The engine processes.
+    #[serde(default)]
+    pub engines: Engines,
+    /// Bounds on queries.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// An issuer of tokens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The value of `iss`.
+    pub issuer: String,
+    /// Where its public keys are.
+    #[serde(deserialize_with = "address")]
+    pub jwks: Url,
+    /// The `aud` of users' tokens; capability tokens have their own.
+    #[serde(default = "user_audience")]
+    pub audience: String,
+}
+
+/// The object store, and the identity that presigns reads.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Where it is, when it is not AWS; addressed by path.
+    #[serde(default, deserialize_with = "some_address")]
+    pub endpoint: Option<Url>,
+    /// The region to sign for.
+    pub region: String,
+    /// Keys that may read every dataset. Absent: the machine's own role (AWS's default chain).
+    #[serde(default)]
+    pub keys: Option<StoreKeys>,
+}
+
+/// Keys of the object store. They stay in the service: engines get presigned addresses.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreKeys {
+    /// Access key id.
+    pub access_key_id: String,
+    /// Secret access key.
+    pub secret_access_key: Secret<String>,
+    /// Session token, for keys that have one.
+    #[serde(default)]
+    pub session_token: Option<Secret<String>>,
+}
+
+/// The engine processes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engines {
+    /// What starts one. Absent: this program with the argument `engine`.
+    pub command: Option<EngineCommand>,
+    /// How many queries run at once, each in an engine of its own.
+    pub count: usize,
+    /// What one engine may allocate, in bytes. Past it the kernel refuses and the engine dies.
+    pub memory_bytes: u64,
+    /// Threads that one engine computes with.
+    pub threads: usize,
+    /// Queries after which an engine is replaced, so that nothing it accumulates lasts.
+    pub queries: u32,
+}
+
+/// A program that calls [`engine::main`](crate::engine::main).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineCommand {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+/// Bounds on queries. A token's budgets can only lower them.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Rows of one result.
+    pub result_rows: u64,
+    /// Bytes of one result, as sent.
+    pub result_bytes: u64,
+    /// Milliseconds that a query may take, waiting for an engine included.
+    pub deadline_ms: u64,
+    /// Queries that may wait for an engine; more are turned away.
+    pub waiting: usize,
+    /// Queries of one org at once, running or waiting.
+    pub per_org: usize,
+    /// Objects that the tables of one token may have in all.
+    pub objects: usize,
+}
+
+/// The file that the `query-service` program is started with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Where users' requests come in.
+    pub listen_users: SocketAddr,
+    /// Where tasks' requests come in.
+    pub listen_tasks: SocketAddr,
+    /// What to log, such as `info`.
+    #[serde(default = "log_filter")]
+    pub log: String,
+    /// The service.
+    pub service: Config,
+}
+
+impl Default for Engines {
+    fn default() -> Self {
+        Self { command: None, count: 2, memory_bytes: 1 << 30, threads: 2, queries: 1_000 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            result_rows: 1_000_000,
+            result_bytes: 32 << 20,
+            deadline_ms: 30_000,
+            waiting: 64,
+            per_org: 16,
+            objects: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// The deadline as a duration.
+    #[must_use]
+    pub const fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms)
+    }
+}
+
+impl EngineCommand {
+    /// The running program, started again with the argument `engine`.
+    ///
+    /// # Errors
+    /// When the operating system can't say which program is running.
+    pub fn this_program() -> std::io::Result<Self> {
+        Ok(Self { program: std::env::current_exe()?, args: vec!["engine".into()] })
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+fn some_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    address(deserializer).map(Some)
+}
+
+fn user_audience() -> String {
+    USER_AUDIENCE.to_owned()
+}
+
+fn log_filter() -> String {
+    "info".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"{
+        "dispatcher": "http://127.0.0.1:1/", "identity": "hush",
+        "capabilities": {"issuer": "trace", "jwks": "http://127.0.0.1:1/jwks"},
+        "users": {"issuer": "idp", "jwks": "http://127.0.0.1:1/jwks"},
+        "store": {"region": "eu-west-1", "keys": {"access_key_id": "a", "secret_access_key": "hush"}}
+    }"#;
+
+    #[test]
+    fn a_minimal_file_has_defaults_and_hides_its_secrets() {
+        let config: Config = serde_json::from_str(MINIMAL).unwrap();
+        assert_eq!(config.engines.count, 2);
+        assert_eq!(config.users.audience, "trace");
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let misspelt = MINIMAL.replacen("\"store\"", "\"limitz\": {}, \"store\"", 1);
+        assert!(serde_json::from_str::<Config>(&misspelt).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! The engine process: one query at a time, from SQL to encoded result.
+//!
+//! DataFusion's own bounds are not hard: some operators and functions allocate past its pool, or
+//! compute without yielding. So queries run here, in a process that has a memory limit, no
+//! credentials, no environment and no other descriptors than its pipes, and that the service kills
+//! when a query is over time or not wanted any more.
+
+mod confine;
+mod failure;
+pub(crate) mod process;
+pub(crate) mod protocol;
+mod query;
+pub(crate) mod spawner;
+
+use std::{io, process::ExitCode};
+
+use tokio::runtime::Runtime;
+use trace_contracts::wire::limit;
+
+use self::protocol::{Query, Ready, Setup};
+#[cfg(test)]
+pub(crate) use self::query::answer;
+use crate::{session::Environment, store};
+
+/// A thread's stack. Deep plans take much of it, and what is not touched costs nothing.
+const STACK_BYTES: usize = 32 << 20;
+/// Threads for what blocks: resolving names.
+const BLOCKING_THREADS: usize = 2;
+/// The part of the memory that operators may account for; the rest is for what they do not count.
+const POOL_SHARE: u64 = 60;
+
+/// Why an engine ends before the service closes its pipe.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("confinement: {0}")]
+    Confine(#[from] confine::Error),
+    #[error("pipe: {0}")]
+    Pipe(#[from] io::Error),
+    #[error("HTTP client: {0}")]
+    Http(#[from] reqwest::Error),
+    #[error("the query's task was lost: {0}")]
+    Lost(#[from] tokio::task::JoinError),
+}
+
+/// Runs an engine on standard input and output until the service closes them. Call it before
+/// anything else starts a thread: `query-service engine` and `trace engine` do nothing besides.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engine: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
+    confine::identity()?;
+    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let Some((setup, _)) = protocol::read::<Setup>(&mut input, 0)? else { return Ok(()) };
+    let environment = environment(&setup)?;
+    let stacks = (setup.threads + BLOCKING_THREADS) * STACK_BYTES;
+    confine::memory(setup.memory_bytes, stacks as u64)?;
+    confine::reach(&setup.ports)?;
+    let runtime = runtime(&setup)?;
+    protocol::write(&mut output, &Ready { pid: std::process::id() }, b"")?;
+    while let Some((query, sql)) = protocol::read::<Query>(&mut input, limit::SQL_BYTES as u64)? {
+        // On a worker thread, which has the stack for it.
+        let answer = runtime.spawn(query::answer(environment.clone(), query, sql));
+        let (answer, result) = runtime.block_on(answer)?;
+        protocol::write(&mut output, &answer, &result)?;
+    }
+    Ok(())
+}
+
+fn environment(setup: &Setup) -> Result<Environment, Error> {
+    let pool_bytes = setup.memory_bytes / 100 * POOL_SHARE;
+    Ok(Environment::new(
+        store::http_client()?,
+        setup.threads,
+        usize::try_from(pool_bytes).unwrap_or(usize::MAX),
+    ))
+}
+
+fn runtime(setup: &Setup) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(setup.threads)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,47 @@
+//! One query in an engine.
+
+use std::sync::Arc;
+
+use trace_contracts::Name;
+
+use super::{
+    failure::Failure,
+    protocol::{Answer, Query},
+};
+use crate::{
+    encode::{self, Encoded},
+    gate::{Statement, VerifiedPlan},
+    session::{self, Environment},
+    store::GrantedStore,
+};
+
+/// Answers a query. Never fails: what goes wrong is part of the answer.
+pub(crate) async fn answer(
+    environment: Environment,
+    query: Query,
+    unverified_sql: Vec<u8>,
+) -> (Answer, Vec<u8>) {
+    let store = Arc::new(GrantedStore::new(environment.http.clone(), &query.catalog));
+    match execute(&environment, &query, &unverified_sql, Arc::clone(&store)).await {
+        Ok((tables, encoded)) => (Answer::Done { rows: encoded.rows, tables }, encoded.bytes),
+        Err(failure) => {
+            let failure = store.failure().map_or(failure, Failure::from);
+            (Answer::Failed { code: failure.code, detail: failure.detail }, Vec::new())
+        }
+    }
+}
+
+async fn execute(
+    environment: &Environment,
+    query: &Query,
+    unverified_sql: &[u8],
+    store: Arc<GrantedStore>,
+) -> Result<(Vec<Name>, Encoded), Failure> {
+    let unverified_sql = std::str::from_utf8(unverified_sql).map_err(|_| Failure::not_utf8())?;
+    let statement = Statement::read(unverified_sql, &query.catalog.tables)?;
+    let session = session::open(environment, &query.catalog, statement.tables(), store).await?;
+    let plan = VerifiedPlan::new(statement, session).await?;
+    let tables = plan.tables().to_vec();
+    let batches = plan.execute().await?;
+    Ok((tables, encode::encode(batches, query.format, query.bounds).await?))
+}

@@ -1,0 +1,94 @@
+//! Read-only SQL over exactly the datasets of a token, in engine processes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use trace_plane::telemetry;
+use trace_query_service::config::File;
+
+/// Read-only SQL over exactly the datasets of a token.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until SIGINT or SIGTERM. Example: query-service serve --config /etc/trace/query.json
+    Serve {
+        /// The configuration, a JSON document.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Runs one query engine on standard input and output. Started by the service itself.
+    Engine,
+}
+
+// Not `tokio::main`: an engine confines itself before any thread starts.
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Engine => return trace_query_service::engine::main(),
+        Command::Serve { config } => serve(&config),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("query-service: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: &Path) -> anyhow::Result<()> {
+    let text = fs::read(config).with_context(|| format!("reading {}", config.display()))?;
+    let file: File = serde_json::from_slice(&text).with_context(|| format!("in {}", config.display()))?;
+    telemetry::init(&file.log, telemetry::Format::Json);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(file))
+}
+
+async fn run(file: File) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let users = TcpListener::bind(file.listen_users)
+        .await
+        .with_context(|| format!("binding {}", file.listen_users))?;
+    let tasks = TcpListener::bind(file.listen_tasks)
+        .await
+        .with_context(|| format!("binding {}", file.listen_tasks))?;
+    let service = trace_query_service::start(file.service, shutdown.clone()).await?;
+    let user_router = service.user_router.clone().merge(service.health_router.clone());
+    let task_router = service.task_router.clone().merge(service.health_router.clone());
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    tokio::try_join!(
+        trace_plane::serve(users, user_router, shutdown.clone()),
+        trace_plane::serve(tasks, task_router, shutdown.clone()),
+    )?;
+    service.stopped().await;
+    Ok(())
+}
+
+async fn stop_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        tracing::error!("signals can't be received; stopping");
+        return shutdown.cancel();
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    shutdown.cancel();
+}

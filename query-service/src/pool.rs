@@ -1,0 +1,181 @@
+//! Engines started ahead, one query each at a time, and a bounded wait for one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_contracts::OrgId;
+
+use crate::engine::{
+    process::{Engine, Error as EngineError},
+    protocol::{Answer, Query, Setup},
+    spawner::Spawner,
+};
+
+/// A pool of engines; cheap to clone.
+///
+/// An engine works for one org from its start to its end. Where another org needs its place, it is
+/// replaced, so that nothing of one org's data is in the memory that computes for another.
+#[derive(Clone)]
+pub(crate) struct Pool(Arc<Inner>);
+
+struct Inner {
+    spawner: Spawner,
+    setup: Setup,
+    queries_per_engine: u32,
+    idle: Mutex<Vec<Engine>>,
+    /// One permit for each engine that may exist.
+    places: Arc<Semaphore>,
+    /// One permit for each query that may wait for a place.
+    waiting: Semaphore,
+    background: TaskTracker,
+    stopping: CancellationToken,
+}
+
+/// Why there is no engine for a query.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Every engine is busy and the queue is full.
+    #[error("too many queries are waiting; try again later")]
+    Busy,
+    /// The service is stopping.
+    #[error("the query service is stopping; try again")]
+    Stopping,
+    /// An engine could not be started, or died.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What a pool needs to know.
+pub(crate) struct Size {
+    pub(crate) engines: usize,
+    pub(crate) waiting: usize,
+    pub(crate) queries_per_engine: u32,
+}
+
+/// An engine for one query. Dropping it before the query is answered kills the engine.
+pub(crate) struct Checkout {
+    engine: Option<Engine>,
+    place: Option<OwnedSemaphorePermit>,
+    pool: Pool,
+}
+
+impl Pool {
+    /// Starts all engines. Fails when one does not start, because the next would not either.
+    pub(crate) async fn start(
+        spawner: Spawner,
+        setup: Setup,
+        size: Size,
+        stopping: CancellationToken,
+    ) -> Result<Self, EngineError> {
+        let engines = (0..size.engines).map(|_| Engine::start(&spawner, &setup));
+        let idle = futures::future::try_join_all(engines).await?;
+        let pool = Self(Arc::new(Inner {
+            setup,
+            queries_per_engine: size.queries_per_engine,
+            idle: Mutex::new(idle),
+            places: Arc::new(Semaphore::new(size.engines)),
+            waiting: Semaphore::new(size.waiting),
+            background: TaskTracker::new(),
+            stopping,
+            spawner,
+        }));
+        pool.0.background.spawn(pool.clone().stop());
+        pool.0.background.close();
+        Ok(pool)
+    }
+
+    /// An engine for this org, waiting for one where all are busy.
+    pub(crate) async fn acquire(&self, org: OrgId) -> Result<Checkout, Error> {
+        let place = self.place().await?;
+        let mut checkout = Checkout { engine: None, place: Some(place), pool: self.clone() };
+        let mut engine = match self.take(org) {
+            Some(engine) => engine,
+            None => Engine::start(&self.0.spawner, &self.0.setup).await?,
+        };
+        engine.org = Some(org);
+        checkout.engine = Some(engine);
+        Ok(checkout)
+    }
+
+    /// Waits until every engine that this pool started has been let go.
+    pub(crate) async fn stopped(&self) {
+        self.0.background.wait().await;
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let _waiting = self.0.waiting.try_acquire().map_err(|_| Error::Busy)?;
+        Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| Error::Stopping)
+    }
+
+    /// The best idle engine: one of this org, else one of none. One of another org makes room.
+    fn take(&self, org: OrgId) -> Option<Engine> {
+        let mut idle = self.idle();
+        idle.retain_mut(Engine::is_alive);
+        let best = idle
+            .iter()
+            .position(|engine| engine.org == Some(org))
+            .or_else(|| idle.iter().position(|engine| engine.org.is_none()));
+        if best.is_none() {
+            idle.pop();
+        }
+        best.map(|index| idle.swap_remove(index))
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Engine>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a used engine back, or starts one in its place where it is used up or gone. The place
+    /// stays taken until the new one is ready.
+    fn give_back(&self, engine: Option<Engine>, place: OwnedSemaphorePermit) {
+        if self.0.stopping.is_cancelled() {
+            return;
+        }
+        if let Some(engine) = engine.filter(|engine| engine.answered < self.0.queries_per_engine) {
+            self.idle().push(engine);
+            return;
+        }
+        let pool = self.clone();
+        self.0.background.spawn(async move {
+            match pool.0.stopping.run_until_cancelled(Engine::start(&pool.0.spawner, &pool.0.setup)).await {
+                Some(Ok(engine)) => pool.idle().push(engine),
+                // The next query tries again and says what is wrong.
+                Some(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "no engine"),
+                None => {}
+            }
+            drop(place);
+        });
+    }
+
+    async fn stop(self) {
+        self.0.stopping.cancelled().await;
+        self.0.places.close();
+        self.idle().clear();
+    }
+}
+
+impl Checkout {
+    /// Asks the query and gives the engine back.
+    pub(crate) async fn ask(mut self, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
+        let engine = self.engine.as_mut().ok_or(Error::Stopping)?;
+        let answer = engine.ask(query, sql).await?;
+        if let (engine @ Some(_), Some(place)) = (self.engine.take(), self.place.take()) {
+            self.pool.give_back(engine, place);
+        }
+        Ok(answer)
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        drop(self.engine.take());
+        if let Some(place) = self.place.take() {
+            self.pool.give_back(None, place);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Putting the parts together.
+
+use std::{io, sync::Arc};
+
+use axum::Router;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_plane::{KeySource, Liveness, PlaneClient, Verifier};
+use url::Url;
+
+use crate::{
+    asking::Asking,
+    catalog::Resolver,
+    config::{Config, EngineCommand, Engines, Limits},
+    engine::{process, protocol::Setup, spawner::Spawner},
+    http::{self, Routes},
+    org_limit::OrgLimits,
+    pool::{Pool, Size},
+    presign::Presigner,
+};
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The thread that starts engines, or the path of this program.
+    #[error("engines can't be started: {0}")]
+    Spawner(#[from] io::Error),
+    /// The first engines did not come up.
+    #[error(transparent)]
+    Engine(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A running service: its routes, and what runs behind them.
+pub struct Service {
+    /// `POST /v1/query`, for the users' listener.
+    pub user_router: Router,
+    /// `POST /v1/task/query`, for the tasks' listener.
+    pub task_router: Router,
+    /// `GET /healthz` and `GET /readyz`; merge it into a router that has none of its own.
+    pub health_router: Router,
+    tasks: TaskTracker,
+    pool: Pool,
+}
+
+/// Starts the engines and makes the routes. Until `shutdown` queries are answered; then those that
+/// run are ended and the engines killed.
+///
+/// # Errors
+/// When no engine can be started.
+pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Service, Error> {
+    let ports = vec![config.store.endpoint.as_ref().and_then(Url::port_or_known_default).unwrap_or(443)];
+    let pool = pool(&config.engines, &config.limits, ports, shutdown.clone()).await?;
+    let planes = PlaneClient::new(config.dispatcher, config.identity);
+    let tasks = TaskTracker::new();
+    let resolver = Resolver {
+        planes: planes.clone(),
+        presigner: Presigner::new(&config.store).await,
+        max_objects: config.limits.objects,
+    };
+    let asking = Asking {
+        planes: planes.clone(),
+        resolver,
+        pool: pool.clone(),
+        orgs: OrgLimits::new(config.limits.per_org),
+        limits: config.limits,
+        tasks: tasks.clone(),
+        stopping: shutdown,
+    };
+    let users = Verifier::new(KeySource::jwks_url(config.users.jwks), &config.users.issuer);
+    let routes = Arc::new(Routes {
+        capabilities: Verifier::new(
+            KeySource::jwks_url(config.capabilities.jwks),
+            &config.capabilities.issuer,
+        ),
+        users: users.with_user_audience(&config.users.audience),
+        liveness: Liveness::new(planes),
+        asking: Arc::new(asking),
+    });
+    Ok(Service {
+        user_router: http::user_router(Arc::clone(&routes)),
+        task_router: http::task_router(Arc::clone(&routes)),
+        health_router: http::health_router(routes),
+        tasks,
+        pool,
+    })
+}
+
+/// A pool of engines that may connect to `ports`.
+pub(crate) async fn pool(
+    engines: &Engines,
+    limits: &Limits,
+    ports: Vec<u16>,
+    stopping: CancellationToken,
+) -> Result<Pool, Error> {
+    let command = match &engines.command {
+        Some(command) => command.clone(),
+        None => EngineCommand::this_program()?,
+    };
+    let setup = Setup { memory_bytes: engines.memory_bytes, threads: engines.threads.max(1), ports };
+    let size = Size {
+        engines: engines.count.max(1),
+        waiting: limits.waiting,
+        queries_per_engine: engines.queries.max(1),
+    };
+    let pool = Pool::start(Spawner::new(command)?, setup, size, stopping).await;
+    pool.map_err(|error: process::Error| Error::Engine(Box::new(error)))
+}
+
+impl Service {
+    /// Waits, after the shutdown, until every query has been audited and every engine let go.
+    pub async fn stopped(self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.pool.stopped().await;
+    }
+}

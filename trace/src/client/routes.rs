@@ -1,0 +1,184 @@
+//! One function a route.
+
+use serde::de::DeserializeOwned;
+use trace_contracts::{
+    AttemptId, Name, RunId, TaskId,
+    wire::{
+        header,
+        plane::AuditRecord,
+        user::{
+            DatasetInfo, DeployReply, DeployRequest, GrantRequest, LogReply, RunInfo, TaskInfo,
+            TriggerRequest,
+        },
+    },
+};
+use uuid::Uuid;
+
+use super::{Client, Error, answer, send};
+
+/// Items that one answer may hold.
+const PAGE_ITEMS: usize = 1000;
+/// Items of a list that are asked for; no run has as many tasks.
+const MAX_ITEMS: usize = 200_000;
+
+/// Which lines of a log to ask for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogPosition {
+    /// Of this attempt; of the latest one when absent.
+    pub attempt: Option<AttemptId>,
+    /// After the line of this number; from the first one when absent.
+    pub after: Option<u64>,
+    /// Wait this long for a line, in milliseconds.
+    pub wait_ms: u64,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Of this DAG only.
+    pub dag: Option<Name>,
+    /// At most this many, newest first.
+    pub limit: u32,
+}
+
+impl Client {
+    /// `POST /v1/dags`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer, as with every call.
+    pub async fn deploy(&self, request: &DeployRequest) -> Result<DeployReply, Error> {
+        self.post(&["v1", "dags"], request).await
+    }
+
+    /// `POST /v1/dags/{name}/runs`. Sent again with the same key when nothing came back, so that a
+    /// lost answer never starts a second run.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn trigger(&self, dag: &Name, request: &TriggerRequest) -> Result<RunInfo, Error> {
+        let key = Uuid::new_v4();
+        match self.trigger_once(dag, request, key).await {
+            Err(Error::Unreachable { .. }) => self.trigger_once(dag, request, key).await,
+            answered => answered,
+        }
+    }
+
+    async fn trigger_once(&self, dag: &Name, body: &TriggerRequest, key: Uuid) -> Result<RunInfo, Error> {
+        let url = self.address.join(&["v1", "dags", dag, "runs"]);
+        let request = self.request(reqwest::Method::POST, &url).json(body);
+        let request = request.header(header::IDEMPOTENCY_KEY, key.to_string());
+        answer(&url, send(&url, request).await?).await
+    }
+
+    /// `GET /v1/runs`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunInfo>, Error> {
+        let mut query = vec![("limit", filter.limit.to_string())];
+        query.extend(filter.dag.as_ref().map(|dag| ("dag", dag.to_string())));
+        self.get(&["v1", "runs"], &query).await
+    }
+
+    /// `GET /v1/runs/{run}`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn run(&self, run: RunId) -> Result<RunInfo, Error> {
+        self.get(&["v1", "runs", &run.to_string()], &[]).await
+    }
+
+    /// `POST /v1/runs/{run}/cancel`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn cancel(&self, run: RunId) -> Result<RunInfo, Error> {
+        self.post(&["v1", "runs", &run.to_string(), "cancel"], &serde_json::json!({})).await
+    }
+
+    /// `GET /v1/runs/{run}/tasks`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn tasks(&self, run: RunId) -> Result<Vec<TaskInfo>, Error> {
+        self.pages(&["v1", "runs", &run.to_string(), "tasks"], |task: &TaskInfo| task.task.to_string()).await
+    }
+
+    /// `GET /v1/tasks/{task}`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn task(&self, task: TaskId) -> Result<TaskInfo, Error> {
+        self.get(&["v1", "tasks", &task.to_string()], &[]).await
+    }
+
+    /// `POST /v1/tasks/{task}/retry`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn retry(&self, task: TaskId) -> Result<TaskInfo, Error> {
+        self.post(&["v1", "tasks", &task.to_string(), "retry"], &serde_json::json!({})).await
+    }
+
+    /// `GET /v1/dead-letters`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn dead_letters(&self) -> Result<Vec<TaskInfo>, Error> {
+        self.pages(&["v1", "dead-letters"], |task: &TaskInfo| task.task.to_string()).await
+    }
+
+    /// `GET /v1/tasks/{task}/logs`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn logs(&self, task: TaskId, position: LogPosition) -> Result<LogReply, Error> {
+        let mut query = vec![("wait_ms", position.wait_ms.to_string())];
+        query.extend(position.attempt.map(|attempt| ("attempt", attempt.to_string())));
+        query.extend(position.after.map(|after| ("after", after.to_string())));
+        self.get(&["v1", "tasks", &task.to_string(), "logs"], &query).await
+    }
+
+    /// `GET /v1/datasets`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn datasets(&self) -> Result<Vec<DatasetInfo>, Error> {
+        self.pages(&["v1", "datasets"], |dataset: &DatasetInfo| dataset.name.to_string()).await
+    }
+
+    /// `POST /v1/datasets/{name}/grants`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn grant(&self, dataset: &Name, request: &GrantRequest) -> Result<DatasetInfo, Error> {
+        self.post(&["v1", "datasets", dataset, "grants"], request).await
+    }
+
+    /// `GET /v1/audit`: the first entries after number `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn audit(&self, after: i64, limit: u32) -> Result<Vec<AuditRecord>, Error> {
+        self.get(&["v1", "audit"], &[("after", after.to_string()), ("limit", limit.to_string())]).await
+    }
+
+    /// A whole list, page by page. `name` is how the next page refers to the last item of this one.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        name: fn(&T) -> String,
+    ) -> Result<Vec<T>, Error> {
+        let mut items: Vec<T> = Vec::new();
+        loop {
+            let mut query = vec![("limit", PAGE_ITEMS.to_string())];
+            query.extend(items.last().map(|last| ("after", name(last))));
+            let page: Vec<T> = self.get(path, &query).await?;
+            let is_last = page.len() < PAGE_ITEMS;
+            items.extend(page);
+            if is_last || items.len() >= MAX_ITEMS {
+                return Ok(items);
+            }
+        }
+    }
+}

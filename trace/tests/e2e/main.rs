@@ -1,0 +1,8 @@
+//! The platform as its users meet it: the built binaries, real PostgreSQL, real sandboxes, and the
+//! public command line. `make test` builds the workspace first, because the programs that run
+//! inside the sandbox are binaries of their own.
+
+mod faults;
+mod platform;
+mod recovery;
+mod refusals;

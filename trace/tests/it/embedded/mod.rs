@@ -1,0 +1,4 @@
+//! The embedded PostgreSQL and object store, with real clients.
+
+mod object_store;
+mod postgres;

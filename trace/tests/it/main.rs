@@ -1,0 +1,11 @@
+//! The command line as a program: arguments and environment in, output and exit code out.
+
+mod deploy;
+mod embedded;
+mod lists;
+mod logs;
+mod platform;
+mod query;
+mod refusals;
+mod trigger;
+mod up;

@@ -1,0 +1,5 @@
+//! Rows in, the file read back with Arrow.
+
+mod refuse;
+mod support;
+mod write;

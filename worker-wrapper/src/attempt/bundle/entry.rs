@@ -1,0 +1,75 @@
+//! One entry of an archive, and all of them together.
+
+use std::collections::{HashMap, hash_map};
+
+use zip::read::ZipFileEntry;
+
+use super::{Error, path::BundlePath};
+
+/// The part of a Unix mode that says what a file is, and the two kinds that are allowed.
+const TYPE_MASK: u32 = 0o170_000;
+const TYPE_FILE: u32 = 0o100_000;
+const TYPE_FOLDER: u32 = 0o040_000;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+}
+
+/// An entry with a safe name and kind.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) path: BundlePath,
+    pub(super) kind: Kind,
+}
+
+impl Entry {
+    pub(super) fn parse(unverified: &ZipFileEntry<'_>) -> Result<Self, Error> {
+        let name = unverified.name_raw();
+        let (name, kind) = match name.strip_suffix(b"/") {
+            Some(folder) => (folder, Kind::Folder),
+            None => (name, Kind::File),
+        };
+        let path = BundlePath::parse(name)?;
+        if unverified.encrypted() {
+            return Err(Error::Encrypted(path.as_str().to_owned()));
+        }
+        // Whatever system the archive claims to come from: the bits are where Unix keeps its mode.
+        match (unverified.external_attributes() >> 16 & TYPE_MASK, kind) {
+            (0, _) | (TYPE_FILE, Kind::File) | (TYPE_FOLDER, Kind::Folder) => Ok(Self { path, kind }),
+            _ => Err(Error::Kind(path.as_str().to_owned())),
+        }
+    }
+}
+
+/// The paths of a bundle, folders that are only implied included.
+#[derive(Default)]
+pub(super) struct Tree {
+    /// By the path in lower case: how it is spelt, and what it is.
+    paths: HashMap<String, (String, Kind)>,
+}
+
+impl Tree {
+    /// Adds an entry and the folders above it.
+    pub(super) fn insert(&mut self, entry: &Entry) -> Result<(), Error> {
+        for parent in entry.path.parents() {
+            self.insert_one(parent, Kind::Folder)?;
+        }
+        self.insert_one(entry.path.as_str(), entry.kind)
+    }
+
+    fn insert_one(&mut self, path: &str, kind: Kind) -> Result<(), Error> {
+        match self.paths.entry(path.to_lowercase()) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert((path.to_owned(), kind));
+            }
+            // A folder may be named by each entry in it, always in the same spelling.
+            hash_map::Entry::Occupied(known)
+                if *known.get() == (path.to_owned(), Kind::Folder) && kind == Kind::Folder => {}
+            hash_map::Entry::Occupied(_) => return Err(Error::Duplicate(path.to_owned())),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Starting an attempt's code somewhere it is confined.
+//!
+//! The life of an attempt (claim, heartbeat, logs, outputs, completion) does not know what confines
+//! the code. Today that is the sandbox of this machine ([`ProcessLauncher`]); a launcher that starts
+//! the code elsewhere answers the same [`Launched`], with the streams that its runner sends.
+
+mod process;
+
+use std::{fs::File, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use tokio::io::AsyncRead;
+use trace_contracts::{Name, wire::worker::Resources};
+
+pub use process::ProcessLauncher;
+
+pub use crate::sandbox::{Exit, OutputFile};
+
+/// What to run, and with what.
+#[derive(Clone)]
+pub struct Order {
+    /// The code.
+    pub program: Program,
+    /// The unpacked bundle, shown read-only; the working folder.
+    pub bundle: Option<PathBuf>,
+    /// The declared files by name, shown read-only.
+    pub files: Option<PathBuf>,
+    /// Input tables as files, for a run without a platform.
+    pub inputs: Option<PathBuf>,
+    /// Variables about the task, besides those that the launcher sets itself.
+    pub env: Vec<(String, String)>,
+    /// Hard bounds.
+    pub resources: Resources,
+    /// Wall-clock time.
+    pub timeout: Duration,
+}
+
+/// What to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// `main.py` of the bundle.
+    Python,
+    /// `main` of the bundle.
+    Native,
+    /// A built-in operator.
+    Operator(Name),
+}
+
+/// Code that was started.
+pub struct Launched {
+    /// What it prints.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it complains about.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Kills all of it at once; it still has to be waited for. Killing what has ended does nothing.
+    pub kill: Box<dyn Fn() + Send + Sync>,
+    /// Ready once nothing of it runs any more. Dropping this kills it too.
+    pub ended: BoxFuture<'static, Result<Ended, Error>>,
+}
+
+/// Code that has ended.
+pub struct Ended {
+    /// How.
+    pub exit: Exit,
+    /// What it left in `/out`.
+    pub outputs: Box<dyn Outputs>,
+}
+
+/// Why code could not be started, or not be seen to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine's fault, not the code's.
+    #[error("{0}")]
+    Machine(String),
+    /// The code is nothing that can be started.
+    #[error("the code can't be started: {0}")]
+    Program(String),
+}
+
+/// Starts code.
+#[async_trait]
+pub trait Launcher: Send + Sync {
+    /// Starts what `order` says, confined.
+    ///
+    /// # Errors
+    /// See [`Error`]. Nothing runs then, and nothing stays.
+    async fn launch(&self, order: Order) -> Result<Launched, Error>;
+}
+
+/// The files that code left in `/out`.
+pub trait Outputs: Send + Sync {
+    /// All of them.
+    ///
+    /// # Errors
+    /// When something there is not acceptable as an output.
+    fn files(&self) -> Result<Vec<OutputFile>, OutputError>;
+
+    /// Opens one of them for reading.
+    ///
+    /// # Errors
+    /// When it is not there any more, or the disk fails.
+    fn open(&self, file: &OutputFile) -> Result<File, OutputError>;
+}
+
+/// Why outputs are not acceptable.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The code's fault: a link, a device, too many files.
+    #[error("{0}")]
+    Unacceptable(String),
+    /// The machine's.
+    #[error("the outputs can't be read: {0}")]
+    Unreadable(String),
+}

@@ -1,0 +1,121 @@
+//! The launcher of this machine: its process sandbox.
+
+use std::{fs::File, net::SocketAddr};
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use url::Url;
+
+use super::{Ended, Error, Launched, Launcher, Order, OutputError, OutputFile, Outputs, Program};
+use crate::{
+    config::Config,
+    sandbox::{self, Confined, Confinement, OutputDir, Sandbox, Step, Upstreams},
+    worker,
+};
+
+/// Starts code in the sandbox of this machine.
+#[derive(Clone)]
+pub struct ProcessLauncher {
+    sandbox: Sandbox,
+    upstreams: Upstreams,
+}
+
+impl ProcessLauncher {
+    /// Launches in `sandbox`, from where only `upstreams` can be reached.
+    #[must_use]
+    pub const fn new(sandbox: Sandbox, upstreams: Upstreams) -> Self {
+        Self { sandbox, upstreams }
+    }
+
+    /// Tries the sandbox out and finds the addresses of what tasks may reach.
+    ///
+    /// # Errors
+    /// When this machine can't confine tasks, or a configured address can't be resolved.
+    pub async fn start(config: &Config) -> Result<Self, worker::Error> {
+        let upstreams = Upstreams {
+            dispatcher: Some(resolve(&config.task_api).await?),
+            query: Some(resolve(&config.query).await?),
+            object_store: Some(resolve(&config.object_store.endpoint).await?),
+        };
+        Ok(Self::new(Sandbox::probe(config.sandbox.clone().into()).await?, upstreams))
+    }
+}
+
+async fn resolve(url: &Url) -> Result<SocketAddr, worker::Error> {
+    let failed = |detail: String| worker::Error::Address { address: url.to_string(), detail };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(failed("it names no host and port".to_owned()));
+    };
+    // An IPv6 address stands in brackets in a URL only.
+    let host = host.trim_matches(['[', ']']);
+    let mut found = tokio::net::lookup_host((host, port)).await.map_err(|error| failed(error.to_string()))?;
+    found.next().ok_or_else(|| failed("the name has no address".to_owned()))
+}
+
+#[async_trait]
+impl Launcher for ProcessLauncher {
+    async fn launch(&self, order: Order) -> Result<Launched, Error> {
+        let confinement = confinement(order, self.upstreams);
+        let Confined { stdout, stderr, process } = self.sandbox.launch(confinement).await.map_err(explain)?;
+        let killer = process.killer();
+        let ended = async move {
+            let sandbox::Ended { exit, output } = process.wait().await.map_err(explain)?;
+            Ok(Ended { exit, outputs: Box::new(output) as Box<dyn Outputs> })
+        };
+        Ok(Launched {
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            kill: Box::new(move || killer.kill()),
+            ended: ended.boxed(),
+        })
+    }
+}
+
+fn confinement(order: Order, upstreams: Upstreams) -> Confinement {
+    let executable =
+        |path: &str, arguments| sandbox::Program::Executable { path: path.to_owned(), arguments };
+    Confinement {
+        program: match order.program {
+            Program::Python => sandbox::Program::Python { arguments: vec!["main.py".to_owned()] },
+            Program::Native => executable("/task/bundle/main", Vec::new()),
+            Program::Operator(name) => executable("/trace/bin/trace-operator", vec![name.to_string()]),
+        },
+        bundle: order.bundle,
+        files: order.files,
+        inputs: order.inputs,
+        env: order.env,
+        resources: order.resources,
+        timeout: order.timeout,
+        upstreams,
+    }
+}
+
+/// Tells the machine's faults from the code's. What can't be executed, and what asks for more than
+/// can be passed or set, would fail in the same way wherever it is tried again.
+fn explain(error: sandbox::Error) -> Error {
+    match error {
+        sandbox::Error::Step { step: Step::Exec, .. }
+        | sandbox::Error::Environment { .. }
+        | sandbox::Error::Limit { .. } => Error::Program(error.to_string()),
+        other => Error::Machine(other.to_string()),
+    }
+}
+
+impl Outputs for OutputDir {
+    fn files(&self) -> Result<Vec<OutputFile>, OutputError> {
+        Self::files(self).map_err(OutputError::from)
+    }
+
+    fn open(&self, file: &OutputFile) -> Result<File, OutputError> {
+        Self::open(self, file).map_err(OutputError::from)
+    }
+}
+
+impl From<sandbox::OutputError> for OutputError {
+    fn from(error: sandbox::OutputError) -> Self {
+        match error {
+            sandbox::OutputError::Io { .. } => Self::Unreadable(error.to_string()),
+            other => Self::Unacceptable(other.to_string()),
+        }
+    }
+}

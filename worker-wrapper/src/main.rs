@@ -1,0 +1,54 @@
+//! The worker wrapper as a service of its own.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use trace_plane::telemetry::{self, Format};
+use trace_worker_wrapper::config::Config;
+
+/// Claims tasks from a dispatcher, runs them confined on this machine, and completes them.
+///
+/// On SIGTERM or Ctrl-C it claims no more, lets running tasks end for a while, and gives the rest
+/// back.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Example:\n  TRACE_WORKER_TOKEN=\"$(cat worker.token)\" worker-wrapper --config worker.json\n\n\
+    worker.json:\n  {\"dispatcher\": \"http://10.0.0.5:7002/\", \"task_api\": \"http://10.0.0.5:7001/\",\n   \
+    \"query\": \"http://10.0.0.6:7003/\",\n   \
+    \"object_store\": {\"endpoint\": \"http://10.0.0.7:7004/\", \"region\": \"us-east-1\"},\n   \
+    \"work_dir\": \"/var/lib/trace-worker\", \"slots\": 4}"
+)]
+struct Arguments {
+    /// A JSON file; the worker's identity may come from TRACE_WORKER_TOKEN instead.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Which log lines to write, as in `info,trace_worker_wrapper=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "TRACE_LOG")]
+    log: String,
+    /// One JSON object for each log line.
+    #[arg(long)]
+    log_json: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    telemetry::init(&arguments.log, if arguments.log_json { Format::Json } else { Format::Text });
+    let config = Config::load(&arguments.config).context("the worker can't be configured")?;
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stopping = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopping.cancel();
+    });
+    trace_worker_wrapper::run(config, shutdown).await.context("the worker can't run")
+}

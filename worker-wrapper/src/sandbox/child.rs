@@ -1,0 +1,165 @@
+//! The child: from the copy of the wrapper to the confined program.
+//!
+//! **The rule.** The wrapper has many threads; the copy has one, and any lock of the others may be held
+//! in it for good, the allocator's included. So from `clone3` to `execve` the child allocates nothing,
+//! frees nothing, takes no lock, formats nothing and can't panic: it works through a [`Plan`] that was
+//! made before, with system calls from [`super::syscall`] alone. Each `child-side` function that it calls
+//! in the files of the mechanisms says "In the child" and follows the same rule.
+//!
+//! The order matters. Copies of mounts are taken while the child is still the wrapper's user; Landlock
+//! comes after the last mount, because it forbids mounting; capabilities go after everything that needs
+//! one; the allow-list comes last, because it allows little of all this.
+
+use std::{convert::Infallible, os::fd::RawFd};
+
+use super::{
+    descriptors::{self, CONTROL, RULESET},
+    listeners,
+    mounts::Table,
+    plan::{Plan, WORKING_FOLDER},
+    privileges,
+    step::Step,
+    syscall::{self, Errno},
+};
+
+/// What the wrapper sends when the user mapping is written and the control group is entered.
+pub(super) const GO: u8 = b'g';
+
+/// A step that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failure {
+    step: u32,
+    index: u32,
+    errno: Errno,
+}
+
+impl Failure {
+    /// In twelve bytes, for the socket to the wrapper.
+    fn to_bytes(self) -> [u8; 12] {
+        let [a, b, c] = [self.step.to_ne_bytes(), self.index.to_ne_bytes(), self.errno.to_ne_bytes()];
+        [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3]]
+    }
+
+    /// What the child sent: step, index and error number.
+    pub(super) fn parse(unverified: &[u8]) -> Option<(Step, u32, Errno)> {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *unverified else { return None };
+        let step = Step::from_number(u32::from_ne_bytes([a, b, c, d]))?;
+        Some((step, u32::from_ne_bytes([e, f, g, h]), Errno::from_ne_bytes([i, j, k, l])))
+    }
+}
+
+/// Names the step of an error.
+trait At<T> {
+    fn at(self, step: Step) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for Result<T, Errno> {
+    fn at(self, step: Step) -> Result<T, Failure> {
+        self.map_err(|errno| Failure { step: step as u32, index: 0, errno })
+    }
+}
+
+impl<T> At<T> for Result<T, (u32, Errno)> {
+    fn at(self, step: Step) -> Result<T, Failure> {
+        self.map_err(|(index, errno)| Failure { step: step as u32, index, errno })
+    }
+}
+
+/// Confines this process and becomes the program, or reports the step that failed and ends.
+pub(super) fn run(plan: &mut Plan) -> ! {
+    let (control, failure) = match plan.kept.place().at(Step::Descriptors) {
+        Err(failure) => (plan.kept.control(), failure),
+        Ok(()) => match confine(plan) {
+            Err(failure) => (CONTROL, failure),
+            Ok(never) => match never {},
+        },
+    };
+    // If even this fails the wrapper sees the end of the socket and an exit status.
+    let _ = syscall::send(control, &failure.to_bytes());
+    syscall::exit(127)
+}
+
+fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
+    start_afresh()?;
+    wait_for_wrapper().at(Step::WrapperGone)?;
+    plan.table.copy_trees().at(Step::CloneTree)?;
+    syscall::unshare(libc::CLONE_NEWCGROUP).at(Step::Namespaces)?;
+    syscall::set_host_name(c"trace").at(Step::Namespaces)?;
+    privileges::assume(&plan.identity).at(Step::Identity)?;
+    die_with_wrapper().at(Step::ParentDeath)?;
+    let output = build_root(&plan.table)?;
+    listeners::bring_up_loopback().at(Step::Loopback)?;
+    let opened = listeners::open(&plan.ports).at(Step::Listener)?;
+    listeners::pass(output, &opened).at(Step::Report)?;
+    give_everything_up(plan)?;
+    become_program(plan)
+}
+
+fn start_afresh() -> Result<(), Failure> {
+    syscall::reset_signals().at(Step::Session)?;
+    syscall::new_session().at(Step::Session)?;
+    syscall::set_umask(0o022);
+    Ok(())
+}
+
+/// Nothing can be done before the wrapper has written the user mapping.
+fn wait_for_wrapper() -> Result<(), Errno> {
+    let mut answer = [0u8; 1];
+    match syscall::receive(CONTROL, &mut answer, 0)? {
+        1 if answer[0] == GO => Ok(()),
+        _ => Err(libc::ECONNRESET),
+    }
+}
+
+/// Asks to be killed with the wrapper. Set after the user has changed, which clears it; then looks
+/// whether the wrapper was gone already.
+fn die_with_wrapper() -> Result<(), Errno> {
+    syscall::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0)?;
+    let mut nothing = [0u8; 1];
+    match syscall::receive(CONTROL, &mut nothing, libc::MSG_DONTWAIT | libc::MSG_PEEK) {
+        Err(libc::EAGAIN) => Ok(()),
+        Ok(_) => Err(libc::ECONNRESET),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn build_root(table: &Table) -> Result<RawFd, Failure> {
+    table.mount_root().at(Step::Root)?;
+    table.create_nodes().at(Step::Node)?;
+    table.attach_trees().at(Step::Attach)?;
+    let output = table.mount_disk().at(Step::Disk)?;
+    Table::mount_proc().at(Step::Proc)?;
+    Table::seal().at(Step::Seal)?;
+    Ok(output)
+}
+
+fn give_everything_up(plan: &Plan) -> Result<(), Failure> {
+    for (index, limit) in (0..).zip(&plan.limits) {
+        syscall::set_limit(limit.resource, &limit.value)
+            .map_err(|errno| (index, errno))
+            .at(Step::ResourceLimit)?;
+    }
+    privileges::give_up().at(Step::Capabilities)?;
+    plan.inside.enforce(RULESET).at(Step::Landlock)?;
+    descriptors::keep_three().at(Step::Descriptors)?;
+    syscall::enter(WORKING_FOLDER).at(Step::Seal)
+}
+
+fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
+    plan.filters.install().at(Step::Seccomp)?;
+    // SAFETY: both lists end in a null pointer and live as long as the plan.
+    let errno = unsafe { syscall::exec(&plan.program, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
+    Err(errno).at(Step::Exec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_survives_the_socket() {
+        let failure = Failure { step: Step::Landlock as u32, index: 7, errno: libc::EPERM };
+        assert_eq!(Failure::parse(&failure.to_bytes()), Some((Step::Landlock, 7, libc::EPERM)));
+        assert_eq!(Failure::parse(b"short"), None);
+    }
+}

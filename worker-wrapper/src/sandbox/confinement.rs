@@ -1,0 +1,110 @@
+//! What a caller asks for.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use trace_contracts::wire::worker::Resources;
+
+/// What holds for every launch of a wrapper.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// The Python interpreter, or a shim that starts one; absent: `python3` on the search path.
+    pub python: Option<PathBuf>,
+    /// A folder that holds the package `trace_udf`, shown as `/trace/python`.
+    pub sdk: Option<PathBuf>,
+    /// Executables by the name that they are shown under (`/trace/bin/<name>`), with the shared
+    /// libraries that they need.
+    pub tools: BTreeMap<String, PathBuf>,
+    /// Processes and threads that one task may have at a time.
+    pub max_processes: u32,
+    /// Files and folders that one task may have at a time in `/out` and `/tmp` together.
+    pub max_files: u32,
+    /// A control group (below the mount points of the hierarchies, such as `/trace`) to create the
+    /// tasks' groups in; absent: the wrapper's own.
+    pub cgroup_parent: Option<String>,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            python: None,
+            sdk: None,
+            tools: BTreeMap::new(),
+            max_processes: 64,
+            max_files: 10_000,
+            cgroup_parent: None,
+        }
+    }
+}
+
+/// One program and what it may have. Not `Debug`: the environment holds a capability token.
+pub struct Confinement {
+    /// What to run; its working folder is `/task/bundle`.
+    pub program: Program,
+    /// Shown read-only as `/task/bundle`; absent: that folder is empty.
+    pub bundle: Option<PathBuf>,
+    /// Shown read-only as `/task/files`; absent: that folder is empty.
+    pub files: Option<PathBuf>,
+    /// Shown read-only as `/task/inputs`; absent: there is no such folder.
+    pub inputs: Option<PathBuf>,
+    /// Added to the few variables that the sandbox sets itself, which can't be replaced.
+    pub env: Vec<(String, String)>,
+    /// Hard bounds.
+    pub resources: Resources,
+    /// Wall-clock time from now, after which everything inside is killed.
+    pub timeout: Duration,
+    /// What can be reached from inside.
+    pub upstreams: Upstreams,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// The interpreter with these arguments, such as `main.py`.
+    Python {
+        /// After the interpreter itself.
+        arguments: Vec<String>,
+    },
+    /// An executable by its path inside, such as `/task/bundle/main`.
+    Executable {
+        /// Absolute, as seen from inside.
+        path: String,
+        /// After the program itself.
+        arguments: Vec<String>,
+    },
+}
+
+/// The only addresses that can be reached from inside, each behind a loopback port of its own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Upstreams {
+    /// The dispatcher's listener for tasks; `TRACE_DISPATCHER_URL` inside.
+    pub dispatcher: Option<SocketAddr>,
+    /// The query service; `TRACE_QUERY_URL` inside.
+    pub query: Option<SocketAddr>,
+    /// The object store; `AWS_ENDPOINT_URL_S3` inside.
+    pub object_store: Option<SocketAddr>,
+}
+
+/// One upstream as it is seen from inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Route {
+    /// The variable that names it.
+    pub variable: &'static str,
+    /// The loopback port inside; the same in every sandbox, because each has a network of its own.
+    pub port: u16,
+    /// Where it leads.
+    pub upstream: SocketAddr,
+}
+
+impl Upstreams {
+    /// Those that there are.
+    pub(super) fn routes(&self) -> Vec<Route> {
+        [
+            ("TRACE_DISPATCHER_URL", 8001, self.dispatcher),
+            ("TRACE_QUERY_URL", 8002, self.query),
+            ("AWS_ENDPOINT_URL_S3", 8003, self.object_store),
+        ]
+        .into_iter()
+        .filter_map(|(variable, port, upstream)| Some(Route { variable, port, upstream: upstream? }))
+        .collect()
+    }
+}

@@ -1,0 +1,69 @@
+//! Nothing that the wrapper has open is inherited: the child puts five descriptors where it wants
+//! them and closes all others before it does anything else.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use super::syscall::{self, Errno};
+
+/// Where the child finds the socket to the wrapper.
+pub(super) const CONTROL: RawFd = 3;
+/// Where the child finds the Landlock ruleset.
+pub(super) const RULESET: RawFd = 4;
+/// The first one that is closed.
+const FIRST_CLOSED: libc::c_uint = 5;
+/// The first one that the program does not get.
+const FIRST_PRIVATE: libc::c_uint = 3;
+
+/// The five that the child keeps, each above all the places that they are put at.
+pub(super) struct Kept {
+    descriptors: [OwnedFd; 5],
+}
+
+impl Kept {
+    /// `/dev/null`, the ends of the pipes for output, the socket to the wrapper, the ruleset.
+    pub(super) fn new(
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+        control: OwnedFd,
+        ruleset: OwnedFd,
+    ) -> io::Result<Self> {
+        let null = OwnedFd::from(std::fs::File::open("/dev/null")?);
+        Ok(Self {
+            descriptors: [raise(null)?, raise(stdout)?, raise(stderr)?, raise(control)?, raise(ruleset)?],
+        })
+    }
+
+    /// The socket to the wrapper, before it is in its place.
+    pub(super) fn control(&self) -> RawFd {
+        self.descriptors[3].as_raw_fd()
+    }
+
+    /// In the child: puts each in its place and closes every other.
+    pub(super) fn place(&self) -> Result<(), Errno> {
+        for (to, from) in (0..).zip(&self.descriptors) {
+            let flags = if to >= CONTROL { libc::O_CLOEXEC } else { 0 };
+            syscall::place(from.as_raw_fd(), to, flags)?;
+        }
+        syscall::close_from(FIRST_CLOSED)
+    }
+}
+
+/// In the child: makes sure that the program starts with three descriptors.
+pub(super) fn keep_three() -> Result<(), Errno> {
+    syscall::close_on_exec_from(FIRST_PRIVATE)
+}
+
+/// The same file at a number that no place in the child has.
+fn raise(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const ABOVE: libc::c_int = 16;
+    // SAFETY: takes numbers only.
+    let raised = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, ABOVE) };
+    if raised < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raised) })
+}

@@ -1,0 +1,93 @@
+//! The environment of a task, built from nothing: nothing of the wrapper's own is passed on.
+
+use std::ffi::CString;
+
+use super::{Error, confinement::Route, mounts::c_string};
+
+/// Always the same. Sorted.
+const FIXED: [(&str, &str); 10] = [
+    ("HOME", "/tmp"),
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/trace/bin"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("PYTHONPATH", "/trace/python"),
+    ("PYTHONUNBUFFERED", "1"),
+    ("TMPDIR", "/tmp"),
+    ("TRACE_FILES_DIR", "/task/files"),
+    ("TRACE_OUTPUT_DIR", "/out"),
+    ("USER", "task"),
+];
+
+/// What the kernel takes of one `NAME=value`, with the NUL (`MAX_ARG_STRLEN`).
+const MAX_BYTES: usize = 128 * 1024;
+/// More than any task is given.
+const MAX_VARIABLES: usize = 256;
+
+/// `NAME=value` for each variable: the fixed ones, the addresses, the caller's.
+pub(super) fn build(given: &[(String, String)], routes: &[Route]) -> Result<Vec<CString>, Error> {
+    if given.len() > MAX_VARIABLES {
+        let (what, value) = ("environment variables", given.len() as u64);
+        return Err(Error::Limit { what, value, reason: "at most 256 are passed" });
+    }
+    let mut variables: Vec<(&str, String)> =
+        FIXED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    for route in routes {
+        variables.push((route.variable, format!("http://127.0.0.1:{}", route.port)));
+    }
+    for (name, value) in given {
+        let refused = |reason| Error::Environment { name: name.clone(), reason };
+        if name.is_empty() || name.contains('=') {
+            return Err(refused("its name is empty or holds `=`"));
+        }
+        if variables.iter().any(|(known, _)| known == name) {
+            return Err(refused("the sandbox sets it itself, or it is there twice"));
+        }
+        if name.len() + value.len() + 2 > MAX_BYTES {
+            return Err(refused("it is longer than 128 KiB"));
+        }
+        variables.push((name, value.clone()));
+    }
+    variables.iter().map(|(name, value)| variable(name, value)).collect()
+}
+
+/// The value stays out of the error: it may be a secret.
+fn variable(name: &str, value: &str) -> Result<CString, Error> {
+    c_string(&format!("{name}={value}"))
+        .map_err(|_| Error::Environment { name: name.to_owned(), reason: "it holds a NUL character" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(name: &str, value: &str) -> Vec<(String, String)> {
+        vec![(name.to_owned(), value.to_owned())]
+    }
+
+    #[test]
+    fn nothing_but_the_listed_variables_is_passed() {
+        let route =
+            Route { variable: "TRACE_QUERY_URL", port: 8002, upstream: "127.0.0.1:9".parse().unwrap() };
+        let built = build(&given("TRACE_TASK", "t1"), &[route]).unwrap();
+        insta::assert_debug_snapshot!(built);
+    }
+
+    #[test]
+    fn what_the_kernel_or_the_sandbox_would_misread_is_refused() {
+        for (name, value) in
+            [("", "x"), ("A=B", "x"), ("A", "x\0y"), ("PATH", "/bin"), ("A", "x".repeat(MAX_BYTES).as_str())]
+        {
+            assert!(matches!(build(&given(name, value), &[]), Err(Error::Environment { .. })), "{name}");
+        }
+        let twice = [given("A", "1"), given("A", "2")].concat();
+        assert!(build(&twice, &[]).is_err());
+        let many: Vec<_> = (0..=MAX_VARIABLES).map(|n| (format!("A{n}"), String::new())).collect();
+        assert!(build(&many, &[]).is_err());
+    }
+
+    #[test]
+    fn an_error_does_not_show_a_value() {
+        let error = build(&given("TOKEN", "hush\0"), &[]).unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! The dispatcher's `/v1/task` routes, called on behalf of an attempt with the attempt's own token.
+
+use std::{
+    future::pending,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use tokio::time::timeout;
+use trace_contracts::{
+    Audience, S3Prefix, Secret,
+    wire::task::{ContextReply, CredentialsReply, SessionCredentials, TokenReply, TokenRequest},
+};
+use url::Url;
+
+use crate::{
+    backoff::Backoff,
+    dispatcher::{Error, Http},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A token is not renewed more often, even one that is about to end or that ends at the same time
+/// however often it is renewed.
+const SHORTEST_RENEWAL: Duration = Duration::from_secs(5);
+
+/// The task API; clones share connections.
+#[derive(Debug, Clone)]
+pub struct TaskApi {
+    http: Http,
+}
+
+impl TaskApi {
+    /// The dispatcher whose `/v1/task` routes lie at `base`.
+    #[must_use]
+    pub fn new(base: Url) -> Self {
+        Self { http: Http::new(base) }
+    }
+
+    async fn token(&self, current: &Secret<String>) -> Result<TokenReply, Error> {
+        let request = TokenRequest { audience: Audience::Dispatcher };
+        self.http.call("v1/task/token", current, &request, TIMEOUT).await
+    }
+
+    async fn credentials(&self, current: &Secret<String>) -> Result<CredentialsReply, Error> {
+        self.http.call_without_body("v1/task/credentials", current, TIMEOUT).await
+    }
+
+    async fn context(&self, current: &Secret<String>) -> Result<ContextReply, Error> {
+        self.http.get("v1/task/context", current, TIMEOUT).await
+    }
+}
+
+/// The capability of one attempt, kept fresh for as long as the attempt runs: a token lasts minutes,
+/// a task may take hours.
+#[derive(Debug)]
+pub struct Authority {
+    api: TaskApi,
+    token: Mutex<Token>,
+}
+
+#[derive(Debug, Clone)]
+struct Token {
+    value: Secret<String>,
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// Where an attempt's outputs go, and the keys to write them with.
+#[derive(Debug, Clone)]
+pub struct OutputAccess {
+    /// The attempt's output prefix.
+    pub output: S3Prefix,
+    /// The region to sign for.
+    pub region: String,
+    /// Keys that write there.
+    pub session: SessionCredentials,
+}
+
+/// Why there is no access to the outputs' place.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAccess {
+    /// The dispatcher did not give it.
+    #[error("asking for the output's credentials: {0}")]
+    Api(#[from] Error),
+    /// It gave keys that do not reach it.
+    #[error("no session of the attempt may write to {0}")]
+    NoSession(S3Prefix),
+}
+
+impl Authority {
+    /// The authority that came with a lease.
+    #[must_use]
+    pub fn new(api: TaskApi, token: Secret<String>) -> Self {
+        let expires_at = expiry(token.expose());
+        Self { api, token: Mutex::new(Token { value: token, expires_at }) }
+    }
+
+    /// Renews the token whenever half of what was left of its time has passed. Never ends.
+    pub async fn keep_fresh(&self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let Some(expires_at) = self.current().expires_at else { return pending().await };
+            let _time_passed = timeout(until_renewal(expires_at, Utc::now()), pending::<()>()).await;
+            match self.api.token(&self.current().value).await {
+                Ok(reply) => {
+                    *self.token.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Token { value: reply.token, expires_at: Some(reply.expires_at) };
+                    backoff = Backoff::default();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an attempt's token was not renewed");
+                    backoff.pause().await;
+                }
+            }
+        }
+    }
+
+    /// Where the attempt's outputs go, and with which keys.
+    ///
+    /// # Errors
+    /// See [`NoAccess`].
+    pub async fn output_access(&self) -> Result<OutputAccess, NoAccess> {
+        let token = self.current().value;
+        let (context, credentials) =
+            tokio::try_join!(self.api.context(&token), self.api.credentials(&token))?;
+        let output = context.output;
+        let session = credentials
+            .sessions
+            .into_iter()
+            .find(|session| session.write.iter().any(|prefix| covers(prefix, &output)))
+            .ok_or_else(|| NoAccess::NoSession(output.clone()))?;
+        Ok(OutputAccess { output, region: credentials.region, session })
+    }
+
+    fn current(&self) -> Token {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Half of what is left of a token's time.
+fn until_renewal(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    ((expires_at - now).to_std().unwrap_or_default() / 2).max(SHORTEST_RENEWAL)
+}
+
+fn covers(granted: &S3Prefix, wanted: &S3Prefix) -> bool {
+    granted.bucket() == wanted.bucket() && wanted.key_prefix().starts_with(granted.key_prefix())
+}
+
+/// When a token says that it ends. It came from the dispatcher itself, so that there is nothing to
+/// prove here; a token that does not say is not renewed.
+fn expiry(token: &str) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    DateTime::from_timestamp(claims.exp, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_token_is_read_from_it() {
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(r#"{"exp":1700000000,"sub":"t1"}"#);
+        assert_eq!(expiry(&format!("e30.{payload}.sig")).unwrap().timestamp(), 1_700_000_000);
+        for odd in ["", "opaque", "a.b.c", "e30.e30.sig"] {
+            assert_eq!(expiry(odd), None);
+        }
+    }
+
+    #[test]
+    fn a_token_is_renewed_at_half_its_time_and_never_in_a_hurry() {
+        let now = Utc::now();
+        for (left, wait) in [(600, 300), (12, 6), (4, 5), (-60, 5)] {
+            let expires_at = now + chrono::TimeDelta::seconds(left);
+            assert_eq!(until_renewal(expires_at, now), Duration::from_secs(wait), "{left} s left");
+        }
+    }
+
+    #[test]
+    fn a_grant_covers_its_folder_and_not_its_sibling() {
+        let prefix = |text: &str| text.parse::<S3Prefix>().unwrap();
+        assert!(covers(&prefix("s3://trace/a/"), &prefix("s3://trace/a/out/")));
+        assert!(!covers(&prefix("s3://trace/a/out/"), &prefix("s3://trace/a/")));
+        assert!(!covers(&prefix("s3://trace/a/"), &prefix("s3://other/a/")));
+    }
+}

@@ -1,0 +1,227 @@
+//! The loop: wait for a wake-up, claim, start attempts; on the way out, drain.
+
+use std::{io, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+use trace_contracts::wire::worker::Lease;
+
+use crate::{
+    attempt::{self, Platform},
+    backoff::Backoff,
+    cache::Cache,
+    claim::{Claimed, claim},
+    completions::Completions,
+    config::Config,
+    dispatcher::{self, Dispatcher},
+    health::{Doing, Health},
+    launcher::{Launcher, ProcessLauncher},
+    leases::Leases,
+    slots::{Room, Slots},
+    task_api::TaskApi,
+    wakeups::{self, LongPoll, WakeUps},
+    workspace::{self, Workspace},
+};
+
+/// Once attempts were told to end, they are killed, cleared away and completed within this time.
+const LAST_COMPLETIONS: Duration = Duration::from_secs(20);
+
+/// Why a wrapper does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Tasks can't be confined here.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::Error),
+    /// There is no folder to work in.
+    #[error(transparent)]
+    Workspace(#[from] workspace::Error),
+    /// An address can't be resolved.
+    #[error("the address {address} can't be resolved: {detail}")]
+    Address {
+        /// As configured.
+        address: String,
+        /// Why.
+        detail: String,
+    },
+    /// The health listener can't be opened.
+    #[error("the health listener at {address}: {source}")]
+    Health {
+        /// As configured.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Why a round of the loop came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Round {
+    #[error(transparent)]
+    WakeUps(#[from] wakeups::Error),
+    #[error("the dispatcher refuses this worker's claims: {0}")]
+    Claim(#[from] dispatcher::Error),
+}
+
+/// Runs a wrapper with the process sandbox until `shutdown`, then drains: no more claims, running
+/// attempts may end within the configured time, and are killed and given back after it.
+///
+/// # Errors
+/// When it can't start; a dispatcher that is away is waited for. Where the kernel lacks what the
+/// sandbox needs, nothing is ever run.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let launcher = Arc::new(ProcessLauncher::start(&config).await?);
+    let wakeups = Box::new(LongPoll::new(config.claim_wait()));
+    run_with(config, launcher, wakeups, shutdown).await
+}
+
+/// The same with another launcher, or another source of wake-ups.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: Config,
+    launcher: Arc<dyn Launcher>,
+    wakeups: Box<dyn WakeUps>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let workspace = Workspace::take(&config.work_dir)?;
+    let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone());
+    let (completions, sending) = Completions::new(dispatcher.clone());
+    let health = Health::default();
+    let _health = serve_health(&config, &health).await?;
+    let worker = Worker {
+        slots: Slots::new(config.slots),
+        leases: Arc::default(),
+        attempts: TaskTracker::new(),
+        health,
+        platform: Arc::new(Platform {
+            task_api: TaskApi::new(config.task_api.clone()),
+            cache: Cache::new(workspace.cache.clone(), config.cache_bytes),
+            launcher,
+            completions,
+            attempts: workspace.attempts.clone(),
+            region: config.object_store.region.clone(),
+            store: Platform::store(&config.object_store),
+            give_up: CancellationToken::new(),
+            dispatcher: dispatcher.clone(),
+        }),
+    };
+    let leases = Arc::clone(&worker.leases);
+    let _keeping = AbortOnDropHandle::new(tokio::spawn(async move { leases.keep(&dispatcher).await }));
+    let _sending = AbortOnDropHandle::new(tokio::spawn(sending.run()));
+    worker.claim_until(wakeups, &shutdown).await;
+    worker.drain(config.drain()).await;
+    Ok(())
+}
+
+struct Worker {
+    platform: Arc<Platform>,
+    slots: Slots,
+    leases: Arc<Leases>,
+    attempts: TaskTracker,
+    health: Health,
+}
+
+impl Worker {
+    async fn claim_until(&self, mut wakeups: Box<dyn WakeUps>, shutdown: &CancellationToken) {
+        let mut backoff = Backoff::default();
+        while !shutdown.is_cancelled() {
+            match self.round(&mut *wakeups, shutdown).await {
+                Ok(()) => backoff = Backoff::default(),
+                Err(error) => {
+                    self.health.set(Doing::Starting);
+                    tracing::error!(%error, "no work could be claimed; trying again");
+                    tokio::select! {
+                        () = backoff.pause() => {}
+                        () = shutdown.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One wake-up, one claim, and the attempts that come of it.
+    async fn round(&self, wakeups: &mut dyn WakeUps, shutdown: &CancellationToken) -> Result<(), Round> {
+        let woken = async {
+            let room = self.slots.room().await;
+            let woken = wakeups.receive(room.places()).await;
+            (room, woken)
+        };
+        let (room, woken) = tokio::select! {
+            woken = woken => woken,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        let woken = woken?;
+        match claim(&self.platform.dispatcher, woken.hint, room.places(), shutdown).await? {
+            Claimed::Leases(leases) => {
+                self.health.set(Doing::Claiming);
+                self.start(leases, room);
+            }
+            Claimed::Stopping(leases) => {
+                self.give_back(leases);
+                return Ok(());
+            }
+        }
+        if let Err(error) = wakeups.acknowledge(woken.receipts).await {
+            tracing::warn!(%error, "a wake-up will come again");
+        }
+        Ok(())
+    }
+
+    fn start(&self, leases: Vec<Lease>, mut room: Room) {
+        for lease in leases {
+            let Some(held) = self.leases.hold(&lease) else {
+                tracing::info!(attempt = %lease.attempt, "granted again; it runs already");
+                continue;
+            };
+            let platform = Arc::clone(&self.platform);
+            match room.take() {
+                Some(slot) => self.attempts.spawn(async move {
+                    attempt::run(&platform, lease, held).await;
+                    drop(slot);
+                }),
+                // More than was asked for: it has no place here.
+                None => self.attempts.spawn(async move { attempt::give_back(&platform, &held).await }),
+            };
+        }
+    }
+
+    fn give_back(&self, leases: Vec<Lease>) {
+        for lease in leases {
+            if let Some(held) = self.leases.hold(&lease) {
+                let platform = Arc::clone(&self.platform);
+                self.attempts.spawn(async move { attempt::give_back(&platform, &held).await });
+            }
+        }
+    }
+
+    async fn drain(self, patience: Duration) {
+        self.health.set(Doing::Draining);
+        self.attempts.close();
+        tracing::info!(running = self.attempts.len(), ?patience, "draining");
+        if timeout(patience, self.attempts.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(running = self.attempts.len(), "giving back what still runs");
+        self.platform.give_up.cancel();
+        if timeout(LAST_COMPLETIONS, self.attempts.wait()).await.is_err() {
+            tracing::error!(
+                running = self.attempts.len(),
+                "not given back; their leases run out by themselves"
+            );
+        }
+    }
+}
+
+async fn serve_health(
+    config: &Config,
+    health: &Health,
+) -> Result<Option<AbortOnDropHandle<io::Result<()>>>, Error> {
+    let Some(address) = config.health else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Health { address, source })?;
+    let serving = trace_plane::serve(listener, health.router(), CancellationToken::new());
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(serving))))
+}
