@@ -176,8 +176,8 @@ impl Config {
     /// # Errors
     /// When it can't be read, holds a field that is not known, or lacks one.
     pub fn read(path: &std::path::Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         serde_saphyr::from_str(&text)
             .map_err(|error| Error::Invalid { path: path.to_owned(), reason: error.to_string() })
     }

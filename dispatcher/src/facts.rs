@@ -11,6 +11,7 @@ use trace_contracts::{DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, Ru
 use crate::{
     dag::spec::{JobSpec, Spec},
     db::{self, runs::FactsRow, versions::VersionRow},
+    planner::Listed,
 };
 
 /// A version of a dataset.
@@ -31,6 +32,8 @@ pub struct RunFacts {
     pub org: OrgId,
     /// The DAG's version.
     pub spec: Arc<Spec>,
+    /// The tasks that it lists.
+    pub listed: Arc<Listed>,
     /// The run's parameters.
     pub params: BTreeMap<String, serde_json::Value>,
     /// Outside datasets, pinned when the run started.
@@ -57,6 +60,13 @@ impl RunFacts {
     }
 }
 
+/// A DAG's version, and the tasks that it lists.
+#[derive(Debug, Clone)]
+struct Version {
+    spec: Arc<Spec>,
+    listed: Arc<Listed>,
+}
+
 /// Facts of runs by id.
 pub type FactsByRun = HashMap<RunId, Arc<RunFacts>>;
 
@@ -67,7 +77,7 @@ const REMEMBERED: usize = 512;
 #[derive(Debug, Default)]
 pub struct FactCache {
     runs: Mutex<FactsByRun>,
-    specs: Mutex<HashMap<DagVersionId, Arc<Spec>>>,
+    specs: Mutex<HashMap<DagVersionId, Version>>,
 }
 
 impl FactCache {
@@ -130,17 +140,20 @@ impl FactCache {
         &self,
         conn: &mut PgConnection,
         versions: BTreeSet<DagVersionId>,
-    ) -> Result<HashMap<DagVersionId, Arc<Spec>>, db::Error> {
-        let mut found: HashMap<DagVersionId, Arc<Spec>> = {
+    ) -> Result<HashMap<DagVersionId, Version>, db::Error> {
+        let mut found: HashMap<DagVersionId, Version> = {
             let known = lock(&self.specs);
-            versions.iter().filter_map(|version| Some((*version, Arc::clone(known.get(version)?)))).collect()
+            versions.iter().filter_map(|version| Some((*version, known.get(version)?.clone()))).collect()
         };
         let missing: Vec<i64> =
             versions.iter().filter(|version| !found.contains_key(version)).map(|v| v.get()).collect();
         if !missing.is_empty() {
             let loaded = db::runs::specs(conn, &missing).await?;
-            found.extend(loaded.into_iter().map(|(version, spec)| (version, Arc::new(spec))));
-            remember(&self.specs, found.iter().map(|(version, spec)| (*version, Arc::clone(spec))));
+            found.extend(loaded.into_iter().map(|(version, spec)| {
+                let listed = Arc::new(Listed::of(&spec));
+                (version, Version { spec: Arc::new(spec), listed })
+            }));
+            remember(&self.specs, found.iter().map(|(id, version)| (*id, version.clone())));
         }
         Ok(found)
     }
@@ -148,12 +161,13 @@ impl FactCache {
 
 fn assemble(
     row: FactsRow,
-    specs: &HashMap<DagVersionId, Arc<Spec>>,
+    specs: &HashMap<DagVersionId, Version>,
     datasets: &HashMap<DatasetVersionId, DatasetId>,
     versions: &[VersionRow],
 ) -> Result<RunFacts, db::Error> {
-    let spec =
-        specs.get(&row.version).ok_or_else(|| db::Error::corrupt("a run without its version", row.version))?;
+    let Version { spec, listed } = specs
+        .get(&row.version)
+        .ok_or_else(|| db::Error::corrupt("a run without its version", row.version))?;
     let pins = row.pins.into_iter().map(|(name, version)| {
         let dataset =
             datasets.get(&version).ok_or_else(|| db::Error::corrupt("a pin of nothing", version))?;
@@ -167,6 +181,7 @@ fn assemble(
         run: row.run,
         org: row.org,
         spec: Arc::clone(spec),
+        listed: Arc::clone(listed),
         params: row.params,
         pins: pins.collect::<Result<_, db::Error>>()?,
         outputs: versions.iter().map(|row| Pinned { dataset: row.dataset, version: row.version }).collect(),

@@ -109,7 +109,8 @@ fn source(
         Source::WholeJob { job } => Ok((run.output(*job)?, None)),
         Source::SamePartition { job } => Ok((run.output(*job)?, Some(own.clone()))),
         Source::Dataset { dataset } => {
-            let pin = run.pins.get(dataset).ok_or_else(|| db::Error::corrupt("a run without a pin", dataset))?;
+            let pin =
+                run.pins.get(dataset).ok_or_else(|| db::Error::corrupt("a run without a pin", dataset))?;
             Ok((*pin, None))
         }
     }

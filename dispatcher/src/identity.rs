@@ -74,7 +74,9 @@ impl Identities {
         let hash = Sha256::of(bearer(headers)?.as_bytes());
         let found = match self.recall(&hash) {
             Some(known) => Some((known.id, known.kind)),
-            None => self.look_up(&hash).await.map_err(|error| Refusal::from(crate::task::Error::from(error)))?,
+            None => {
+                self.look_up(&hash).await.map_err(|error| Refusal::from(crate::task::Error::from(error)))?
+            }
         };
         match found {
             Some((id, of)) if of == kind => Ok(id),

@@ -34,7 +34,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Somebody else could read or replace the key.
-    #[error("`{path}` has mode {mode:o}: others must have no access; run `chmod go= {path}`, and if others may have read the key, delete it so that a new one is made")]
+    #[error(
+        "`{path}` has mode {mode:o}: others must have no access; run `chmod go= {path}`, and if others may have read the key, delete it so that a new one is made"
+    )]
     Permissions {
         /// The folder or file.
         path: PathBuf,
@@ -139,7 +141,10 @@ fn at(path: &Path, source: io::Error) -> Error {
 fn check_folder(dir: &Path) -> Result<(), Error> {
     let found = fs::symlink_metadata(dir).map_err(|source| at(dir, source))?;
     if !found.is_dir() {
-        return Err(Error::Kind { path: dir.to_owned(), expected: "a folder of its own (links are not followed)" });
+        return Err(Error::Kind {
+            path: dir.to_owned(),
+            expected: "a folder of its own (links are not followed)",
+        });
     }
     check_mode(dir, found.mode())
 }
@@ -165,10 +170,11 @@ fn create(dir: &Path, path: &Path) -> Result<(), Error> {
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
         .map_err(|_| Error::Generate)?;
     let made = dir.join(format!(".{}.new", uuid::Uuid::new_v4()));
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).and_then(|mut file| {
-        file.write_all(pkcs8.as_ref())?;
-        file.sync_all()
-    });
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).and_then(|mut file| {
+            file.write_all(pkcs8.as_ref())?;
+            file.sync_all()
+        });
     let linked = written.and_then(|()| match fs::hard_link(&made, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,

@@ -144,7 +144,8 @@ async fn told(news: &mut broadcast::Receiver<News>, attempts: &HashSet<AttemptId
     loop {
         match news.recv().await {
             Ok(News::Over(over)) => {
-                let dead: Vec<AttemptId> = over.iter().filter(|one| attempts.contains(one)).copied().collect();
+                let dead: Vec<AttemptId> =
+                    over.iter().filter(|one| attempts.contains(one)).copied().collect();
                 if !dead.is_empty() {
                     return Told::Over(dead);
                 }

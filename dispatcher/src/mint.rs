@@ -1,9 +1,6 @@
 //! Signs capability tokens. Nothing else in the platform can.
 
-use std::{
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, Header};
@@ -29,7 +26,9 @@ pub struct Minter {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The grants do not fit.
-    #[error("the grants of this task make a token of {0} bytes, more than {MAX_TOKEN_BYTES}: give the job fewer inputs or shorter column lists")]
+    #[error(
+        "the grants of this task make a token of {0} bytes, more than {MAX_TOKEN_BYTES}: give the job fewer inputs or shorter column lists"
+    )]
     TooLong(usize),
     /// The task's time is up.
     #[error("the task's time is up")]
@@ -151,8 +150,12 @@ mod tests {
     fn tokens_verify_for_their_audience_alone() {
         let (_dir, key, minter) = minter();
         let (lease, grants, now) = (lease(Utc::now()), grants(), Utc::now());
-        let subject =
-            Subject { lease: &lease, org: OrgId::from_db(1), grants: &grants, timeout: Duration::from_secs(60) };
+        let subject = Subject {
+            lease: &lease,
+            org: OrgId::from_db(1),
+            grants: &grants,
+            timeout: Duration::from_secs(60),
+        };
         let reply = minter.mint(subject, Audience::Query, now).unwrap();
         let keys = key.key_set().unwrap();
         let verify = |audience| Capability::verify(reply.token.expose(), &keys, "https://d", audience);
@@ -167,8 +170,12 @@ mod tests {
         let (_dir, _key, minter) = minter();
         let now = Utc::now();
         let (grants, old) = (grants(), lease(now - Duration::from_secs(50)));
-        let subject =
-            Subject { lease: &old, org: OrgId::from_db(1), grants: &grants, timeout: Duration::from_secs(60) };
+        let subject = Subject {
+            lease: &old,
+            org: OrgId::from_db(1),
+            grants: &grants,
+            timeout: Duration::from_secs(60),
+        };
         let reply = minter.mint(subject, Audience::Query, now).unwrap();
         assert_eq!(reply.expires_at, now + Duration::from_secs(40));
         let late = now + Duration::from_secs(41);
@@ -184,8 +191,12 @@ mod tests {
         let mut grants = grants();
         grants.egress = vec!["https://example.org/".to_owned(); 1000];
         let lease = lease(Utc::now());
-        let subject =
-            Subject { lease: &lease, org: OrgId::from_db(1), grants: &grants, timeout: Duration::from_secs(60) };
+        let subject = Subject {
+            lease: &lease,
+            org: OrgId::from_db(1),
+            grants: &grants,
+            timeout: Duration::from_secs(60),
+        };
         assert!(matches!(minter.mint(subject, Audience::Query, Utc::now()), Err(Error::TooLong(_))));
     }
 }

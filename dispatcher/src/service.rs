@@ -129,7 +129,10 @@ pub async fn start(
 async fn connect(config: &Config) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(config.database_url.expose())?
         .application_name("trace-dispatcher")
-        .options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION), ("statement_timeout", STATEMENT)]);
+        .options([
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
+            ("statement_timeout", STATEMENT),
+        ]);
     PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(Duration::from_secs(10))

@@ -7,8 +7,15 @@ use tokio_util::sync::CancellationToken;
 use trace_plane::Verifier;
 
 use crate::{
-    Config, CredentialMinter, http::worker::Batches, identity::Identities, keys::SigningKey,
-    liveness::Liveness, mint::Minter, objects::Objects, outputs::OutputLister, queue::{Signals, WakeUps, postgres::PgWakeUps},
+    Config, CredentialMinter,
+    http::worker::Batches,
+    identity::Identities,
+    keys::SigningKey,
+    liveness::Liveness,
+    mint::Minter,
+    objects::Objects,
+    outputs::OutputLister,
+    queue::{Signals, WakeUps, postgres::PgWakeUps},
     task::Core,
 };
 
@@ -28,10 +35,8 @@ impl Adapters {
     /// sessions with `credentials`.
     #[must_use]
     pub fn new(config: &Config, credentials: Arc<dyn CredentialMinter>) -> Self {
-        let lister = crate::outputs::S3Lister::new(
-            Objects::new(&config.object_store),
-            config.limits.output_objects,
-        );
+        let lister =
+            crate::outputs::S3Lister::new(Objects::new(&config.object_store), config.limits.output_objects);
         Self { credentials, outputs: Arc::new(lister), wake: Arc::new(PgWakeUps) }
     }
 }

@@ -34,7 +34,9 @@ pub enum Error {
     #[error("the object `{0}` of an input lies outside the org's data")]
     ForeignObject(String),
     /// The inputs lie in more folders than sessions can reach.
-    #[error("the inputs lie in too many folders for {MAX_SESSIONS} sessions: read them through the query service, or gather partitions in a job before this one")]
+    #[error(
+        "the inputs lie in too many folders for {MAX_SESSIONS} sessions: read them through the query service, or gather partitions in a job before this one"
+    )]
     TooMany,
 }
 

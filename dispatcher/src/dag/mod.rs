@@ -34,7 +34,7 @@ mod tests;
 pub use findings::Place;
 pub use inputs::DatasetUse;
 pub use publish::PublishUse;
-pub use suggest::{did_you_mean, listed};
+pub use suggest::did_you_mean;
 pub use uploads::BlobUse;
 
 use decode::Decode as _;

@@ -37,7 +37,11 @@ pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
 /// # Errors
 /// When it does not.
 pub async fn ping(conn: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!(r#"-- due::ping
-        select 1 as "one!""#).fetch_one(conn).await?;
+    sqlx::query!(
+        r#"-- due::ping
+        select 1 as "one!""#
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(())
 }

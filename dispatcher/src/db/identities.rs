@@ -20,7 +20,8 @@ pub async fn of_token(conn: &mut PgConnection, token: &Sha256) -> Result<Option<
     .await?;
     found
         .map(|row| {
-            let kind = Kind::parse(&row.kind).ok_or_else(|| Error::corrupt("an identity's kind", &row.kind))?;
+            let kind =
+                Kind::parse(&row.kind).ok_or_else(|| Error::corrupt("an identity's kind", &row.kind))?;
             Ok((WorkerId::from_db(row.worker_id), kind))
         })
         .transpose()

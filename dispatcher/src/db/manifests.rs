@@ -37,7 +37,8 @@ pub async fn by_hashes(
     let mut manifests = BTreeMap::new();
     for hash in hashes {
         if let Some(json) = by_hash(conn, hash).await? {
-            let manifest = serde_json::from_str(&json).map_err(|error| Error::corrupt("a manifest", error))?;
+            let manifest =
+                serde_json::from_str(&json).map_err(|error| Error::corrupt("a manifest", error))?;
             manifests.insert(*hash, manifest);
         }
     }

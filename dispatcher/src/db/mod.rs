@@ -2,12 +2,12 @@
 //! line so that the database's own statistics name it too. The caller owns the transaction.
 
 pub mod attempts;
+pub mod audit;
 pub mod blobs;
 pub mod checkpoints;
 pub mod dags;
 pub mod datasets;
 pub mod due;
-pub mod audit;
 pub mod identities;
 pub mod leases;
 pub mod logs;

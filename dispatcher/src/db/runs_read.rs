@@ -312,22 +312,6 @@ pub async fn log_lines(
         .collect()
 }
 
-/// Whether a task is one of this org's.
-///
-/// # Errors
-/// When the database fails.
-pub async fn has_task(conn: &mut PgConnection, org: OrgId, task: TaskId) -> Result<bool, Error> {
-    let found = sqlx::query_scalar!(
-        "-- runs_read::has_task
-        select t.task_id from tasks t join runs r on r.run_id = t.run_id where t.task_id = $1 and r.org_id = $2",
-        task.get(),
-        org.get()
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(found.is_some())
-}
-
 fn stream(text: &str) -> Result<LogStream, Error> {
     match text {
         "stdout" => Ok(LogStream::Stdout),

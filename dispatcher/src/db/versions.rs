@@ -234,7 +234,10 @@ pub async fn partition_manifests(
     )
     .fetch_all(conn)
     .await?;
-    Ok(found.into_iter().map(|row| (DatasetVersionId::from_db(row.dataset_version_id), row.manifest)).collect())
+    Ok(found
+        .into_iter()
+        .map(|row| (DatasetVersionId::from_db(row.dataset_version_id), row.manifest))
+        .collect())
 }
 
 /// Completes versions of which every partition is committed.

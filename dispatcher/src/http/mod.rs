@@ -8,8 +8,8 @@ pub mod task;
 pub mod user;
 pub mod worker;
 
-use axum::{Router, routing::MethodRouter};
 use axum::http::Method;
+use axum::{Router, routing::MethodRouter};
 
 use crate::App;
 
@@ -54,7 +54,10 @@ impl Route {
 /// Every route of every listener.
 #[must_use]
 pub fn all_routes() -> Vec<Route> {
-    [user::routes(), public::routes(), task::routes(), worker::routes(), plane::routes()].into_iter().flatten().collect()
+    [user::routes(), public::routes(), task::routes(), worker::routes(), plane::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The router of one listener.

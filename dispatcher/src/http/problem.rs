@@ -27,7 +27,9 @@ impl From<&db::Error> for Refusal {
 /// Whether trying again may help: no connection, or a transaction that the database gave up.
 fn is_away(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => {
+            true
+        }
         // Connection failures (08), rolled back by the database (40), out of resources (53), operator
         // intervention and time limits (57), and the limit on idle transactions (25P03).
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {

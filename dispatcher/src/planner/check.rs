@@ -43,9 +43,8 @@ impl CheckedPlan {
 /// The first [`Violation`] found.
 pub fn check(snapshot: &Snapshot<'_>, plan: Plan) -> Result<CheckedPlan, Violation> {
     let mut planned = BTreeSet::new();
-    let listed = listed(snapshot, &plan);
     for task in &plan.tasks {
-        if !listed.contains(&(task.job, &*task.partition)) {
+        if !snapshot.listed.contains(task) {
             return Err(Violation::Unknown(task.clone()));
         }
         if !planned.insert(task) {
@@ -81,13 +80,4 @@ fn missing_input(snapshot: &Snapshot<'_>, task: &TaskKey) -> Option<String> {
     };
     let inputs = &snapshot.spec.jobs.get(task.job)?.inputs;
     inputs.iter().find(|input| !there(&input.source)).map(|input| input.name.to_string())
-}
-
-/// The tasks that the DAG lists for the jobs of the plan.
-fn listed<'a>(snapshot: &Snapshot<'a>, plan: &Plan) -> BTreeSet<(usize, &'a str)> {
-    let jobs: BTreeSet<usize> = plan.tasks.iter().map(|task| task.job).collect();
-    jobs.into_iter()
-        .filter_map(|job| Some((job, snapshot.spec.jobs.get(job)?)))
-        .flat_map(|(job, spec)| spec.partitions.iter().map(move |partition| (job, &**partition)))
-        .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Facts, TaskKey};
+use super::{Facts, Listed, TaskKey};
 use crate::dag::spec::{JobSpec, Source, Spec};
 
 /// A partition that has just been committed.
@@ -46,7 +46,7 @@ impl Frontier {
 
     /// After commits: the tasks with an input that one of them made true.
     #[must_use]
-    pub fn after(spec: &Spec, commits: &[Commit]) -> Self {
+    pub fn after(spec: &Spec, listed: &Listed, commits: &[Commit]) -> Self {
         let committed: BTreeSet<&TaskKey> = commits.iter().map(|commit| &commit.task).collect();
         let touched: BTreeSet<usize> = commits.iter().map(|commit| commit.task.job).collect();
         let complete: BTreeSet<usize> = commits
@@ -63,8 +63,9 @@ impl Frontier {
                     }
                     Source::SamePartition { job: upstream } if touched.contains(&upstream) => {
                         let own = committed.iter().filter(|task| task.job == upstream);
-                        candidates
-                            .extend(own.map(|task| TaskKey { job: index, partition: task.partition.clone() }));
+                        let same = own.map(|task| TaskKey { job: index, partition: task.partition.clone() });
+                        // An upstream job may have partitions that this one does not.
+                        candidates.extend(same.filter(|task| listed.contains(task)));
                     }
                     _ => {}
                 }

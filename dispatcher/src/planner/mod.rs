@@ -12,7 +12,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 pub use check::{CheckedPlan, Violation, check};
 pub use frontier::{Commit, Frontier, VersionState};
@@ -39,11 +39,32 @@ pub struct Facts {
     pub committed: BTreeSet<TaskKey>,
 }
 
+/// The tasks that a DAG lists, made once for each version: a run may have a hundred thousand, and
+/// every batch of commits asks for a few.
+#[derive(Debug, Default)]
+pub struct Listed(Vec<HashSet<PartitionKey>>);
+
+impl Listed {
+    /// The tasks of a version.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Self {
+        Self(spec.jobs.iter().map(|job| job.partitions.iter().cloned().collect()).collect())
+    }
+
+    /// Whether the DAG has this task.
+    #[must_use]
+    pub fn contains(&self, task: &TaskKey) -> bool {
+        self.0.get(task.job).is_some_and(|partitions| partitions.contains(&task.partition))
+    }
+}
+
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Snapshot<'a> {
     /// The DAG's version.
     pub spec: &'a Spec,
+    /// The tasks that it lists.
+    pub listed: &'a Listed,
     /// The tasks to judge.
     pub frontier: &'a Frontier,
     /// What is known.

@@ -17,7 +17,9 @@ pub struct Plan {
 pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let ready = |task: &&TaskKey| {
         let job = snapshot.spec.jobs.get(task.job);
-        job.is_some_and(|job| job.inputs.iter().all(|input| is_met(&needed(task, &input.source), snapshot.facts)))
+        job.is_some_and(|job| {
+            job.inputs.iter().all(|input| is_met(&needed(task, &input.source), snapshot.facts))
+        })
     };
     Plan { tasks: snapshot.frontier.candidates.iter().filter(ready).cloned().collect() }
 }

@@ -61,6 +61,7 @@ fn source(sizes: &[usize], index: usize, size: usize, pick: &prop::sample::Index
 /// A run in memory: what is committed, and what was planned so far.
 struct Run<'a> {
     spec: &'a Spec,
+    listed: Listed,
     facts: Facts,
     planned: BTreeSet<TaskKey>,
     open: Vec<TaskKey>,
@@ -68,7 +69,13 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn start(spec: &'a Spec) -> Self {
-        let mut run = Self { spec, facts: Facts::default(), planned: BTreeSet::new(), open: Vec::new() };
+        let mut run = Self {
+            spec,
+            listed: Listed::of(spec),
+            facts: Facts::default(),
+            planned: BTreeSet::new(),
+            open: Vec::new(),
+        };
         run.carry_out(&Frontier::at_start(spec));
         run
     }
@@ -80,7 +87,7 @@ impl<'a> Run<'a> {
             complete: self.facts.complete.intersection(&unknown.complete).copied().collect(),
             committed: self.facts.committed.intersection(&unknown.committed).cloned().collect(),
         };
-        let snapshot = Snapshot { spec: self.spec, frontier, facts: &facts };
+        let snapshot = Snapshot { spec: self.spec, listed: &self.listed, frontier, facts: &facts };
         let checked = check(&snapshot, plan(&snapshot)).unwrap();
         for task in checked.tasks() {
             self.assert_inputs_are_there(task);
@@ -123,7 +130,7 @@ impl<'a> Run<'a> {
                 Commit { task, version }
             })
             .collect();
-        self.carry_out(&Frontier::after(self.spec, &commits));
+        self.carry_out(&Frontier::after(self.spec, &self.listed, &commits));
     }
 }
 
@@ -171,7 +178,8 @@ fn bad_plans_are_named() {
     let key = |job: usize| TaskKey { job, partition: "p0".parse().unwrap() };
     let frontier = Frontier::at_start(&spec);
     let facts = Facts::default();
-    let snapshot = Snapshot { spec: &spec, frontier: &frontier, facts: &facts };
+    let listed = Listed::of(&spec);
+    let snapshot = Snapshot { spec: &spec, listed: &listed, frontier: &frontier, facts: &facts };
     let judge = |tasks: Vec<TaskKey>| check(&snapshot, Plan { tasks });
     assert_eq!(judge(vec![key(0)]).unwrap().tasks(), [key(0)]);
     assert_eq!(judge(vec![]), Err(Violation::Lost(key(0))));
@@ -180,8 +188,14 @@ fn bad_plans_are_named() {
     assert_eq!(judge(vec![key(7)]), Err(Violation::Unknown(key(7))));
 
     let committed = [Commit { task: key(0), version: VersionState::Partial }];
-    let all = Frontier { candidates: Frontier::after(&spec, &committed).candidates.into_iter().chain([key(1)]).collect() };
-    let early = Snapshot { spec: &spec, frontier: &all, facts: &facts };
+    let all = Frontier {
+        candidates: Frontier::after(&spec, &listed, &committed)
+            .candidates
+            .into_iter()
+            .chain([key(1)])
+            .collect(),
+    };
+    let early = Snapshot { spec: &spec, listed: &listed, frontier: &all, facts: &facts };
     let verdict = check(&early, Plan { tasks: vec![key(1)] });
     assert_eq!(verdict, Err(Violation::TooEarly(key(1), "i0".to_owned())));
 }

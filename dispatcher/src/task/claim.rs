@@ -44,7 +44,8 @@ pub async fn claim(
         .iter()
         .filter(|claim| !dealt.has(claim) && claim.max > 0 && asked.insert((claim.worker, claim.claim)))
         .collect();
-    let open: Vec<Slot> = fresh.iter().filter(|claim| claim.only.is_none()).map(|claim| slot(claim)).collect();
+    let open: Vec<Slot> =
+        fresh.iter().filter(|claim| claim.only.is_none()).map(|claim| slot(claim)).collect();
     if !open.is_empty() {
         dealt.add(leases::claim(tx, &open, None, lease_seconds).await?);
     }

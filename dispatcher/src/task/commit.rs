@@ -191,8 +191,8 @@ async fn plan_next(
     }
     let mut judged = Vec::new();
     for (run, commits) in by_run {
-        let spec = &of(facts, run)?.spec;
-        let frontier = Frontier::after(spec, &commits);
+        let run_facts = of(facts, run)?;
+        let frontier = Frontier::after(&run_facts.spec, &run_facts.listed, &commits);
         if !frontier.is_empty() {
             judged.push((run, frontier, Facts::of(&commits)));
         }
@@ -200,7 +200,8 @@ async fn plan_next(
     learn(fenced, facts, &mut judged).await?;
     let mut plans: Vec<(RunId, CheckedPlan)> = Vec::new();
     for (run, frontier, known) in &judged {
-        let snapshot = Snapshot { spec: &of(facts, *run)?.spec, frontier, facts: known };
+        let RunFacts { spec, listed, .. } = of(facts, *run)?;
+        let snapshot = Snapshot { spec, listed, frontier, facts: known };
         let checked = planner::check(&snapshot, planner::plan(&snapshot))?;
         if !checked.tasks().is_empty() {
             plans.push((*run, checked));

@@ -81,11 +81,7 @@ fn doubled(base: f64, times: u32) -> f64 {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn fail(
-    fenced: &mut Fenced<'_>,
-    core: &Core,
-    failed: Vec<(Held, Failure)>,
-) -> Result<(), Error> {
+pub async fn fail(fenced: &mut Fenced<'_>, core: &Core, failed: Vec<(Held, Failure)>) -> Result<(), Error> {
     if failed.is_empty() {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use crate::{
     dag::spec::{Source, Spec},
     db::{self, runs::NewRow},
     lease::{Fenced, When},
-    planner::{Facts, Frontier, Snapshot, check, plan},
+    planner::{Facts, Frontier, Listed, Snapshot, check, plan},
     queue::WakeUps,
 };
 
@@ -57,11 +57,7 @@ impl Started {
 ///
 /// # Errors
 /// [`Error::UnknownDataset`] or [`Error::EmptyDataset`] when an outside dataset can't be pinned.
-pub async fn start_run(
-    tx: &mut PgConnection,
-    wake: &dyn WakeUps,
-    new: NewRun<'_>,
-) -> Result<Started, Error> {
+pub async fn start_run(tx: &mut PgConnection, wake: &dyn WakeUps, new: NewRun<'_>) -> Result<Started, Error> {
     let pins = pins(tx, new.org, new.spec).await?;
     let row = NewRow {
         org: new.org,
@@ -131,7 +127,8 @@ async fn plan_first_tasks(
     run: RunId,
 ) -> Result<(), Error> {
     let frontier = Frontier::at_start(spec);
-    let snapshot = Snapshot { spec, frontier: &frontier, facts: &Facts::default() };
+    let (listed, facts) = (Listed::of(spec), Facts::default());
+    let snapshot = Snapshot { spec, listed: &listed, frontier: &frontier, facts: &facts };
     let checked = check(&snapshot, plan(&snapshot))?;
     let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
     let inserted = db::tasks::insert_planned(fenced.conn(), &[(run, checked)]).await?;

@@ -47,7 +47,9 @@ async fn a_token_is_exchanged_for_one_audience_at_a_time() {
     platform.run(spec("d", vec![job("a")])).await;
     let lease = platform.claim_one().await;
     let exchange = |audience: &str| {
-        platform.task(Method::POST, "/v1/task/token", &lease.capability_token).json(&json!({ "audience": audience }))
+        platform
+            .task(Method::POST, "/v1/task/token", &lease.capability_token)
+            .json(&json!({ "audience": audience }))
     };
     let reply: TokenReply = ok(exchange("trace:query").send().await.unwrap()).await;
     let query = platform.verify(reply.token.expose(), Audience::Query);
@@ -92,19 +94,21 @@ async fn keys_reach_the_inputs_objects_and_never_a_filtered_inputs() {
     let reply = platform.credentials(&lease).await;
     let session = &reply.sessions[0];
     assert_eq!(reply.sessions.len(), 1);
-    let output_of = |job: &str| {
-        let of_job = upstream.iter().filter(move |lease| &*lease.launch.job == job);
-        of_job.map(|lease| platform.verify(lease.capability_token.expose(), Audience::Dispatcher).grants().output.to_string())
+    let output_of = |job: &str| -> Vec<String> {
+        let of_job = upstream.iter().filter(|lease| &*lease.launch.job == job);
+        let token = |lease: &Lease| platform.verify(lease.capability_token.expose(), Audience::Dispatcher);
+        of_job.map(|lease| token(lease).grants().output.to_string()).collect()
     };
+    let hidden = [output_of("f"), output_of("n")].concat();
     let read: Vec<String> = session.read.iter().map(ToString::to_string).collect();
     for prefix in output_of("a") {
         assert!(read.contains(&prefix), "{read:?} should reach {prefix}");
     }
-    for prefix in output_of("f").chain(output_of("n")) {
-        assert!(!read.contains(&prefix), "{read:?} must not reach {prefix}");
+    for prefix in &hidden {
+        assert!(!read.contains(prefix), "{read:?} must not reach {prefix}");
     }
     let documents = platform.sessions.minted.lock().unwrap()[&lease.attempt].concat();
-    for prefix in output_of("f").chain(output_of("n")) {
+    for prefix in &hidden {
         assert!(!documents.contains(prefix.trim_start_matches("s3://trace/")), "{documents}");
     }
     assert_eq!(platform.count("select count(*) from audit where action = 'credentials.mint'").await, 1);
@@ -127,7 +131,8 @@ async fn a_checkpoint_outlives_its_attempt() {
     let platform = Platform::start().await;
     platform.run(spec("d", vec![job("a")])).await;
     let first = platform.claim_one().await;
-    let get = |lease: &Lease| platform.task(Method::GET, "/v1/task/checkpoint", &lease.capability_token).send();
+    let get =
+        |lease: &Lease| platform.task(Method::GET, "/v1/task/checkpoint", &lease.capability_token).send();
     let put = |lease: &Lease, body: Vec<u8>| {
         platform.task(Method::PUT, "/v1/task/checkpoint", &lease.capability_token).body(body).send()
     };

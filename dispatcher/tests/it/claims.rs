@@ -36,7 +36,8 @@ async fn a_claim_sent_twice_at_once_takes_one_set_of_leases() {
     platform.run(spec("d", vec![partitioned(job("a"), 40)])).await;
     for _ in 0..10 {
         let request = claiming(2);
-        let beside = other.internal(reqwest::Method::POST, "/internal/claim", &platform.worker).json(&request).send();
+        let beside =
+            other.internal(reqwest::Method::POST, "/internal/claim", &platform.worker).json(&request).send();
         let (first, second) = tokio::join!(platform.claim_as(&request), beside);
         let second: trace_contracts::wire::worker::ClaimReply = second.unwrap().json().await.unwrap();
         let attempts = |leases: &[trace_contracts::wire::worker::Lease]| {

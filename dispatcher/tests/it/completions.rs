@@ -94,7 +94,10 @@ async fn two_upstream_tasks_that_end_at_once_lose_no_downstream_task() {
         let leases = platform.claim(2).await;
         let here = platform.complete(vec![succeeded(&leases[0])]);
         let request = CompleteRequest { completions: vec![succeeded(&leases[1])] };
-        let there = other.internal(reqwest::Method::POST, "/internal/complete", &platform.worker).json(&request).send();
+        let there = other
+            .internal(reqwest::Method::POST, "/internal/complete", &platform.worker)
+            .json(&request)
+            .send();
         let (_, there) = tokio::join!(here, there);
         assert!(there.unwrap().status().is_success());
         let last = platform.claim_one().await;
@@ -122,7 +125,10 @@ async fn a_version_becomes_current_once_with_its_last_partition() {
     assert_eq!(platform.count(current).await, 1);
     assert_eq!(platform.count("select count(*) from cut_overs").await, 1);
     let (json, objects, bytes): (String, i64, i64) =
-        sqlx::query_as("select manifest, objects, bytes from dataset_versions").fetch_one(&platform.db).await.unwrap();
+        sqlx::query_as("select manifest, objects, bytes from dataset_versions")
+            .fetch_one(&platform.db)
+            .await
+            .unwrap();
     let manifest: Manifest = serde_json::from_str(&json).unwrap();
     let partitions: Vec<&str> = manifest.objects.iter().map(|object| &*object.partition).collect();
     assert_eq!(partitions.len(), 3);
@@ -159,7 +165,8 @@ async fn a_job_without_outputs_commits_an_empty_manifest() {
     let lease = platform.claim_one().await;
     platform.outputs.tell(lease.attempt, Told::Nothing);
     assert_eq!(platform.complete_one(succeeded(&lease)).await, CompleteVerdict::Recorded);
-    let json: String = sqlx::query_scalar("select manifest from commits").fetch_one(&platform.db).await.unwrap();
+    let json: String =
+        sqlx::query_scalar("select manifest from commits").fetch_one(&platform.db).await.unwrap();
     assert_eq!(json, r#"{"bucket":"trace","objects":[]}"#);
     assert_eq!(platform.state_of(run).await, "succeeded");
 }

@@ -72,12 +72,14 @@ async fn after_the_cut_and_before_the_commit_the_completion_can_come_again() {
     let run = platform.run(spec("d", vec![job("a"), after])).await;
     let lease = platform.claim_one().await;
     let worker = worker_id(&platform).await;
-    let shown = ShownFence { worker, fence: Fence { attempt: lease.attempt, lease_token: lease.lease_token } };
+    let shown =
+        ShownFence { worker, fence: Fence { attempt: lease.attempt, lease_token: lease.lease_token } };
     let mut tx = platform.db.begin().await.unwrap();
     assert!(cut(&mut tx, &[shown]).await.unwrap()[0].is_some());
     tx.commit().await.unwrap();
 
-    let prefix = format!("s3://trace/data/{}/{run}/{}/{}/out/", platform.org, lease.launch.task, lease.attempt);
+    let prefix =
+        format!("s3://trace/data/{}/{run}/{}/{}/out/", platform.org, lease.launch.task, lease.attempt);
     let outputs = platform.outputs.list(&prefix.parse().unwrap(), &"all".parse().unwrap()).await.unwrap();
     let mut tx = platform.db.begin().await.unwrap();
     let batch = [Ended { shown, end: End::Succeeded(run, outputs) }];

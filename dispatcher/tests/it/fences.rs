@@ -3,7 +3,9 @@
 use reqwest::{Method, StatusCode};
 use trace_contracts::{
     ErrorCode, LeaseToken,
-    wire::worker::{CompleteVerdict, FailureReason, Fence, HeartbeatVerdict, Lease, LogLine, LogRequest, LogStream},
+    wire::worker::{
+        CompleteVerdict, FailureReason, Fence, HeartbeatVerdict, Lease, LogLine, LogRequest, LogStream,
+    },
 };
 
 use crate::support::{
@@ -71,7 +73,10 @@ async fn a_fence_of_an_ended_attempt() {
     let platform = Platform::start().await;
     platform.run(spec("d", vec![partitioned(job("a"), 2)])).await;
     let lease = platform.claim(1).await.remove(0);
-    assert_eq!(platform.complete_one(failed(&lease, FailureReason::Timeout)).await, CompleteVerdict::Recorded);
+    assert_eq!(
+        platform.complete_one(failed(&lease, FailureReason::Timeout)).await,
+        CompleteVerdict::Recorded
+    );
     assert_refused_everywhere(&platform, &lease).await;
 }
 

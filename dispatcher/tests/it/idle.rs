@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use trace_contracts::wire::worker::ClaimRequest;
 use trace_dispatcher::config::Limits;
 
 use crate::support::{
@@ -14,12 +15,13 @@ async fn commits(platform: &Platform) -> i64 {
     platform.count("select xact_commit from pg_stat_database where datname = current_database()").await
 }
 
-/// Transactions of two seconds with a claim waiting: the sweeps and nothing else.
+/// Thirty claims wait for a second: the sweeps go on, and nothing else. Polling ten times a second
+/// would make three hundred transactions.
 #[tokio::test]
-async fn a_waiting_worker_causes_no_polling() {
+async fn waiting_workers_cause_no_polling() {
     let platform = Platform::with_limits(Limits { sweep_ms: 1_000, ..Limits::default() }).await;
-    let request = trace_contracts::wire::worker::ClaimRequest { wait_ms: 2_500, ..claiming(1) };
-    let waiting = platform.claim_as(&request);
+    let requests: Vec<_> = (0..30).map(|_| ClaimRequest { wait_ms: 4_000, ..claiming(1) }).collect();
+    let waiting = futures::future::join_all(requests.iter().map(|request| platform.claim_as(request)));
     let counted = async {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.tick().await;
@@ -29,9 +31,9 @@ async fn a_waiting_worker_causes_no_polling() {
         commits(&platform).await - before
     };
     let (leases, transactions) = tokio::join!(waiting, counted);
-    assert!(leases.is_empty());
-    // Statistics are sent late, so this is loose; polling would make hundreds.
-    assert!(transactions <= 12, "{transactions} transactions in a second");
+    assert!(leases.iter().all(Vec::is_empty));
+    // Each connection counts its own late, so some of the transactions are from before.
+    assert!(transactions < 100, "{transactions} transactions in a second");
 }
 
 #[tokio::test]
@@ -42,7 +44,7 @@ async fn a_stopping_dispatcher_answers_who_waits() {
     platform.complete_one(succeeded(&lease)).await;
     assert_eq!(platform.state_of(run).await, "succeeded");
     let request = claiming(1);
-    let body = trace_contracts::wire::worker::ClaimRequest { wait_ms: 30_000, ..request };
+    let body = ClaimRequest { wait_ms: 30_000, ..request };
     let url = format!("http://{}/internal/claim", platform.addresses.workers);
     let call = platform.http.post(url).bearer_auth(platform.worker.expose()).json(&body).send();
     let call = tokio::spawn(call);

@@ -54,7 +54,8 @@ async fn authority_is_cut_before_outputs_are_listed() {
     let lease = platform.claim_one().await;
     platform.outputs.tell(lease.attempt, Told::StoreIsAway);
     let body = trace_contracts::wire::worker::CompleteRequest { completions: vec![succeeded(&lease)] };
-    let elsewhere = other.dead_of(&[lease.attempt], 20_000);
+    let attempts = [lease.attempt];
+    let elsewhere = other.dead_of(&attempts, 20_000);
     let (refused, elsewhere) = tokio::join!(platform.post("/internal/complete", &body), elsewhere);
     assert_eq!(refused.status(), 503);
     assert_eq!(platform.count("select count(*) from leases").await, 1, "the lease still stands");

@@ -16,11 +16,8 @@ use crate::support::{
 };
 
 fn lines(texts: &[&str]) -> Vec<LogLine> {
-    let line = |text: &&str| LogLine {
-        at: chrono::Utc::now(),
-        stream: LogStream::Stderr,
-        text: (*text).to_owned(),
-    };
+    let line =
+        |text: &&str| LogLine { at: chrono::Utc::now(), stream: LogStream::Stderr, text: (*text).to_owned() };
     texts.iter().map(line).collect()
 }
 

@@ -99,10 +99,12 @@ async fn everything_under_the_prefix_is_in_the_manifest_and_nothing_else() {
     }
     store.put(format!("{root}0/out/other.parquet"));
     assert_eq!(platform.complete_one(succeeded(&lease)).await, CompleteVerdict::Recorded);
-    let json: String = sqlx::query_scalar("select manifest from commits").fetch_one(&platform.db).await.unwrap();
+    let json: String =
+        sqlx::query_scalar("select manifest from commits").fetch_one(&platform.db).await.unwrap();
     let manifest: Manifest = serde_json::from_str(&json).unwrap();
     let keys: Vec<&str> = manifest.objects.iter().map(|object| object.key.as_str()).collect();
-    let expected = ["a.parquet", "b/c.parquet", "y.parquet", "z.parquet"].map(|name| format!("{root}/out/{name}"));
+    let expected =
+        ["a.parquet", "b/c.parquet", "y.parquet", "z.parquet"].map(|name| format!("{root}/out/{name}"));
     assert_eq!(keys, expected);
     assert_eq!(manifest.total_bytes(), 28);
 }
@@ -113,7 +115,8 @@ async fn too_many_objects_and_odd_names_are_refused() {
     let platform = platform(&store).await;
     let run = platform.run(spec("d", vec![job("a"), job("b")])).await;
     let leases = platform.claim(2).await;
-    let root = |n: usize| format!("data/{}/{run}/{}/{}/out", platform.org, leases[n].launch.task, leases[n].attempt);
+    let root =
+        |n: usize| format!("data/{}/{run}/{}/{}/out", platform.org, leases[n].launch.task, leases[n].attempt);
     (0..6).for_each(|n| store.put(format!("{}/{n}.parquet", root(0))));
     store.put(format!("{}/a%2f..parquet", root(1)));
     let verdicts = platform.complete(leases.iter().map(succeeded).collect()).await;

@@ -49,7 +49,8 @@ fn every_route_is_known_here() {
         .filter(|route| route.caller != Caller::User)
         .map(|route| (route.method.to_string(), route.path))
         .collect();
-    let known: BTreeSet<(String, &str)> = KNOWN.iter().map(|(method, path)| ((*method).to_owned(), *path)).collect();
+    let known: BTreeSet<(String, &str)> =
+        KNOWN.iter().map(|(method, path)| ((*method).to_owned(), *path)).collect();
     assert_eq!(listed, known, "a route was added or removed: say here who may call it");
 }
 
@@ -68,7 +69,8 @@ async fn strangers(platform: &Platform) -> Strangers {
     platform.run(spec("d", vec![partitioned(job("a"), 2)])).await;
     let leases = platform.claim(2).await;
     let exchange = platform.task(Method::POST, "/v1/task/token", &leases[0].capability_token);
-    let query: TokenReply = ok(exchange.json(&json!({"audience": "trace:query"})).send().await.unwrap()).await;
+    let query: TokenReply =
+        ok(exchange.json(&json!({"audience": "trace:query"})).send().await.unwrap()).await;
     platform.complete_one(succeeded(&leases[1])).await;
     let other_key = trace_dispatcher::keys::SigningKey::open(&platform.dir.path().join("other")).unwrap();
     let now = chrono::Utc::now().timestamp();
@@ -79,7 +81,10 @@ async fn strangers(platform: &Platform) -> Strangers {
     )
     .await
     .unwrap();
-    sqlx::query("update workers set revoked_at = now() where name = 'revoked'").execute(&platform.db).await.unwrap();
+    sqlx::query("update workers set revoked_at = now() where name = 'revoked'")
+        .execute(&platform.db)
+        .await
+        .unwrap();
     Strangers {
         user: user_token(platform),
         query: query.token,
@@ -126,7 +131,11 @@ fn user_token(platform: &Platform) -> Secret<String> {
 }
 
 /// What a caller gets who shows this to a route that takes `caller`.
-fn expected(caller: Caller, platform: &Platform, who: &Strangers) -> Vec<(&'static str, Option<Secret<String>>, ErrorCode)> {
+fn expected(
+    caller: Caller,
+    platform: &Platform,
+    who: &Strangers,
+) -> Vec<(&'static str, Option<Secret<String>>, ErrorCode)> {
     let garbage = Secret::new("garbage".to_owned());
     let show = |secret: &Secret<String>| Some(secret.clone());
     match caller {
@@ -224,7 +233,8 @@ async fn identities_in_forwarded_headers_are_ignored() {
 #[tokio::test]
 async fn oversized_and_unknown_bodies_are_refused() {
     let platform = Platform::start().await;
-    let fences: Vec<_> = (0..501).map(|_| json!({"attempt": "a1", "lease_token": uuid::Uuid::new_v4()})).collect();
+    let fences: Vec<_> =
+        (0..501).map(|_| json!({"attempt": "a1", "lease_token": uuid::Uuid::new_v4()})).collect();
     let too_many = platform.post("/internal/heartbeat", &json!({ "leases": fences })).await;
     assert_eq!(problem(too_many).await.code, ErrorCode::BadRequest);
     let unknown = platform.post("/internal/heartbeat", &json!({ "leases": [], "extra": 1 })).await;

@@ -46,7 +46,8 @@ async fn outside_datasets_are_pinned_when_the_run_starts() {
     let pinned: i64 = platform.count("select current_version from datasets where name = 'weather'").await;
     platform.start_run(&producer).await;
     let leases = platform.claim(2).await;
-    let (reader, maker): (Vec<_>, Vec<_>) = leases.into_iter().partition(|lease| &*lease.launch.dag == "consumer");
+    let (reader, maker): (Vec<_>, Vec<_>) =
+        leases.into_iter().partition(|lease| &*lease.launch.dag == "consumer");
     platform.complete_one(succeeded(&maker[0])).await;
     assert!(platform.count("select current_version from datasets where name = 'weather'").await > pinned);
     let granted = platform.inputs_of(&reader[0]).await;

@@ -39,3 +39,20 @@ async fn wake_ups_that_come_twice_start_nothing_twice() {
     assert_eq!(platform.state_of(run).await, "succeeded");
     platform.assert_consistent().await;
 }
+
+/// The connection that hears the news breaks; whoever waits is made to look once it is back.
+#[tokio::test]
+async fn news_that_are_lost_with_their_connection_are_made_up_for() {
+    let limits = Limits { sweep_ms: 600_000, ..Limits::default() };
+    let platform = Platform::with_limits(limits).await;
+    let deployed = platform.deploy(spec("d", vec![job("a")])).await;
+    let request = ClaimRequest { wait_ms: 25_000, ..claiming(1) };
+    let broken = async {
+        let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where datname = current_database() and query like 'LISTEN%'";
+        assert_eq!(platform.count(killed).await, 1);
+        platform.start_run(&deployed).await;
+    };
+    let (leases, ()) = tokio::join!(platform.claim_as(&request), broken);
+    assert_eq!(leases.len(), 1);
+}

@@ -57,6 +57,9 @@ impl From<DataFusionError> for Failure {
                 "the query needs more memory than one query may use; read fewer rows or columns, or aggregate in steps",
             ),
             DataFusionError::Plan(message) => Self::new(ErrorCode::SqlFailed, message),
+            DataFusionError::Internal(_) => {
+                Self::new(ErrorCode::SqlFailed, "the engine can't execute this query; try another form of it")
+            }
             root => Self::new(ErrorCode::SqlFailed, root.strip_backtrace()),
         }
     }

@@ -82,6 +82,8 @@ impl VerifiedPlan {
 
     /// The optimized physical form of this very plan.
     pub(crate) async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        self.session.state().create_physical_plan(&self.plan).await
+        let state = self.session.state();
+        let optimized = state.optimize(&self.plan)?;
+        state.query_planner().create_physical_plan(&optimized, &state).await.map_err(plan::unplannable)
     }
 }

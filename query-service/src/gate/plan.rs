@@ -36,6 +36,16 @@ pub(super) fn error(error: DataFusionError) -> Error {
     }
 }
 
+/// The physical planner's own failures quote whole plans, row filters included.
+pub(super) fn unplannable(error: DataFusionError) -> DataFusionError {
+    match error.find_root() {
+        DataFusionError::Plan(_) | DataFusionError::Internal(_) => DataFusionError::Plan(
+            "the query can't be executed as it is written; try another form of it".to_owned(),
+        ),
+        _ => error,
+    }
+}
+
 fn check_count(nodes: usize) -> Result<(), Error> {
     if nodes > MAX_NODES {
         return Err(Error::TooLarge(format!("the query plans to more than {MAX_NODES} steps; simplify it")));
@@ -109,4 +119,20 @@ fn check_expression(expression: &Expr) -> Result<(), Error> {
         _ => return Ok(()),
     };
     if allowed { Ok(()) } else { Err(Error::Function(name.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_physical_planner_quote_nothing() {
+        let quoting = || "FilterExec: origin = JFK".to_owned();
+        for error in [DataFusionError::Plan(quoting()), DataFusionError::Internal(quoting())] {
+            let shown = unplannable(error.context("SanityCheckPlan")).to_string();
+            assert!(!shown.contains("JFK"), "{shown}");
+        }
+        let kept = unplannable(DataFusionError::Execution("no such zone".to_owned())).to_string();
+        assert!(kept.contains("no such zone"), "what the query's own values cause is said: {kept}");
+    }
 }

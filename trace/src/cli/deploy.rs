@@ -8,12 +8,7 @@ use trace_contracts::wire::user::{DeployReply, DeployRequest};
 use super::{Error, connect::Connect};
 use crate::{
     client,
-    output::{
-        self, Form,
-        diagnostics::{Source, problems},
-        progress::Progress,
-        text::count,
-    },
+    output::{self, Form, diagnostics::Source, progress::Progress, text::count},
     pack::{self, Package},
 };
 
@@ -70,7 +65,7 @@ impl Deploy {
             client::Error::Refused(problem) if !problem.errors.is_empty() => {
                 let name = self.file.display().to_string();
                 let rendered = Source { name: &name, text: yaml }.render(&problem.errors);
-                Error::Wrong { summary: format!("{error} ({})", problems(&problem.errors)), rendered }
+                Error::Wrong { summary: error.to_string(), rendered }
             }
             _ => error.into(),
         }

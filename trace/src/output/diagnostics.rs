@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use trace_contracts::FieldError;
 
-use super::text::{count, printable};
+use super::text::printable;
 
 /// More than anybody fixes in one go.
 const MAX_SHOWN: usize = 50;
@@ -71,12 +71,6 @@ impl Source<'_> {
         }
         Some(excerpt)
     }
-}
-
-/// `2 problems`.
-#[must_use]
-pub fn problems(errors: &[FieldError]) -> String {
-    count(errors.len() as u64, "problem")
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use std::{
     sync::Mutex,
 };
 
+/// The narrowest terminal that one meets.
+const MAX_COLUMNS: usize = 79;
+
 /// Where progress goes. Dropping it leaves the last state on the screen.
 #[derive(Debug)]
 pub struct Progress {
@@ -59,12 +62,27 @@ fn erase(lines: usize) -> String {
     if lines == 0 { String::new() } else { format!("\x1b[{lines}A\r\x1b[J") }
 }
 
+/// One line of the screen for each: a longer one would wrap, and be erased only in part.
 fn joined(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(|line| line.chars().take(MAX_COLUMNS).chain(['\n']).collect::<String>()).collect()
 }
 
 /// Progress that can't be shown is not worth failing for.
 fn emit(text: &str) {
     let mut out = io::stderr().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redrawn_line_never_wraps() {
+        let drawn = joined(&["ä".repeat(200), "short".to_owned()]);
+        let widths: Vec<usize> = drawn.lines().map(|line| line.chars().count()).collect();
+        assert_eq!(widths, [MAX_COLUMNS, 5]);
+        assert_eq!(erase(2), "\x1b[2A\r\x1b[J");
+        assert_eq!(erase(0), "");
+    }
 }

@@ -120,7 +120,9 @@ fn nothing_remains(platform: &Platform) {
 fn descendants(root: u32) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         if ancestors(pid).contains(&root) {
             let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             found.push((pid, command.replace('\0', " ")));

@@ -3,6 +3,7 @@
 //! inside the sandbox are binaries of their own.
 
 mod faults;
+mod flights;
 mod platform;
 mod recovery;
 mod refusals;

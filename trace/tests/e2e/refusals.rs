@@ -71,5 +71,8 @@ fn one_org_knows_nothing_of_another() {
         assert!(!String::from_utf8_lossy(&output.stdout).contains("secret of main"));
     }
     assert_eq!(crate::platform::json(&platform.trace_as_rival(&["runs", "--json"])), serde_json::json!([]));
-    assert_eq!(crate::platform::json(&platform.trace_as_rival(&["datasets", "--json"])), serde_json::json!([]));
+    assert_eq!(
+        crate::platform::json(&platform.trace_as_rival(&["datasets", "--json"])),
+        serde_json::json!([])
+    );
 }

@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::Utc;
 use proptest::prelude::*;
 use trace_contracts::{
-    AttemptId, Audience, ClaimId, DatasetId, DatasetVersionId, Grants, InputGrant, LeaseToken, ManifestObject,
-    OrgId, PartitionKey, RowFilter, RunId, TaskId, WorkerId,
+    AttemptId, Audience, ClaimId, DatasetId, DatasetVersionId, Grants, InputGrant, LeaseToken,
+    ManifestObject, OrgId, PartitionKey, RowFilter, RunId, TaskId, WorkerId,
     grant::{Budgets, FilterValue},
 };
 
@@ -65,12 +65,8 @@ fn capability(inputs: impl IntoIterator<Item = (trace_contracts::Name, InputGran
         started_at: now,
         expires_at: now,
     };
-    let subject = Subject {
-        lease: &lease,
-        org: OrgId::from_db(1),
-        grants: &grants,
-        timeout: Duration::from_secs(60),
-    };
+    let subject =
+        Subject { lease: &lease, org: OrgId::from_db(1), grants: &grants, timeout: Duration::from_secs(60) };
     let minter = Minter::new(Arc::clone(&key), ISSUER, &Limits::default());
     let token = minter.mint(subject, Audience::Dispatcher, now).unwrap().token;
     Capability::verify(token.expose(), &key.key_set().unwrap(), ISSUER, Audience::Dispatcher).unwrap()
@@ -101,10 +97,8 @@ fn an_open_input_adds_its_folders_and_nothing_above_them() {
 fn an_input_with_hidden_rows_or_columns_yields_nothing() {
     let capability = capability([input("rows", Restriction::Rows), input("columns", Restriction::Columns)]);
     // Even when somebody looks their manifests up.
-    let manifests = ManifestPrefixes::from([
-        (Sha256::of(b"rows"), folders([5])),
-        (Sha256::of(b"columns"), folders([6])),
-    ]);
+    let manifests =
+        ManifestPrefixes::from([(Sha256::of(b"rows"), folders([5])), (Sha256::of(b"columns"), folders([6]))]);
     assert!(readable_manifests(&capability).is_empty());
     let policies = session_policies(&capability, &manifests).unwrap();
     assert_eq!(policies, session_policies(&super::tests::capability([]), &ManifestPrefixes::new()).unwrap());

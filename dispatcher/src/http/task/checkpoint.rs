@@ -15,9 +15,9 @@ use crate::{App, db, db::checkpoints::Written};
 /// What an attempt at this task left last.
 pub(super) async fn read(State(app): State<App>, task: LiveTask) -> Reply<impl IntoResponse> {
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    let body = db::checkpoints::read(&mut conn, task.lease.task).await?.ok_or_else(|| {
-        Refusal::new(ErrorCode::NotFound, "no attempt at this task has left a checkpoint")
-    })?;
+    let body = db::checkpoints::read(&mut conn, task.lease.task)
+        .await?
+        .ok_or_else(|| Refusal::new(ErrorCode::NotFound, "no attempt at this task has left a checkpoint"))?;
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body))
 }
 

@@ -17,7 +17,6 @@ mod tasks;
 
 use axum::{
     Json,
-    extract::DefaultBodyLimit,
     http::Method,
     routing::{get, head, post, put},
 };
@@ -35,8 +34,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         user(Method::GET, "/v1/whoami", get(whoami)),
         user(Method::HEAD, "/v1/blobs/{sha256}", head(blobs::look)),
-        // Blobs are streamed to a file and have a limit of their own.
-        user(Method::PUT, "/v1/blobs/{sha256}", put(blobs::upload).layer(DefaultBodyLimit::disable())),
+        user(Method::PUT, "/v1/blobs/{sha256}", put(blobs::upload)),
         user(Method::POST, "/v1/dags", post(dags::deploy)),
         user(Method::GET, "/v1/dags", get(dags::list)),
         user(Method::GET, "/v1/dags/{name}", get(dags::one)),

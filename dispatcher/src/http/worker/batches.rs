@@ -7,14 +7,12 @@ use trace_plane::{Refusal, Reply};
 
 use crate::{
     batcher::Batcher,
-    db::{self, leases::{LeaseRow, ShownFence}},
-    liveness::Liveness,
-    task::{
-        self, Core,
-        claim::Claim,
-        complete::Ended,
-        cut::cut,
+    db::{
+        self,
+        leases::{LeaseRow, ShownFence},
     },
+    liveness::Liveness,
+    task::{self, Core, claim::Claim, complete::Ended, cut::cut},
 };
 
 /// Requests that share a transaction at most.
@@ -158,4 +156,44 @@ fn split<O>(answers: Vec<O>, sizes: &[usize]) -> Vec<Result<Vec<O>, Arc<task::Er
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::{config::Limits, facts::FactCache, queue::postgres::PgWakeUps};
+
+    /// A core whose database is never asked.
+    fn core() -> Core {
+        Core {
+            db: sqlx::PgPool::connect_lazy("postgres://localhost/none").unwrap(),
+            wake: Arc::new(PgWakeUps),
+            facts: Arc::new(FactCache::default()),
+            limits: Limits::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_makes_its_transaction_fail_fails_alone() {
+        let group: Group<u32, u32> = group(&core(), |_, items: Vec<u32>| async move {
+            if items.contains(&13) {
+                return Err(task::Error::NotFound("number"));
+            }
+            Ok(items.into_iter().map(|item| item * 2).collect())
+        });
+        let requests = [vec![1, 2], vec![13, 3], vec![4], vec![]];
+        let answers = join_all(requests.into_iter().map(|request| group.submit(request))).await;
+        let doubled: Vec<Option<Vec<u32>>> = answers.into_iter().map(|answer| answer.unwrap().ok()).collect();
+        assert_eq!(doubled, [Some(vec![2, 4]), None, Some(vec![8]), Some(vec![])]);
+    }
+
+    #[tokio::test]
+    async fn an_unanswered_item_is_an_error() {
+        let group: Group<u32, u32> = group(&core(), |_, _: Vec<u32>| async { Ok(vec![1]) });
+        assert!(group.submit(vec![1, 2]).await.unwrap().is_err());
+    }
 }

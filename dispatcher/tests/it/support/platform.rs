@@ -169,12 +169,12 @@ impl Platform {
         let uncommitted = "select count(*) from task_ends e where e.state = 'succeeded' and 1 <>
             (select count(*) from commits c where c.task_id = e.task_id)";
         assert_eq!(self.count(uncommitted).await, 0, "a succeeded task has no commit, or two");
-        let miscounted = "select count(*) from runs r where
-            (r.tasks_open, r.tasks_succeeded, r.tasks_dead) is distinct from (select
-                (count(*) filter (where e.task_id is null))::integer,
-                (count(*) filter (where e.state = 'succeeded'))::integer,
-                (count(*) filter (where e.state = 'dead'))::integer
-            from tasks t left join task_ends e on e.task_id = t.task_id where t.run_id = r.run_id)";
+        let miscounted = "select count(*) from runs r cross join lateral (
+                select count(*) filter (where e.task_id is null) as open,
+                    count(*) filter (where e.state = 'succeeded') as succeeded,
+                    count(*) filter (where e.state = 'dead') as dead
+                from tasks t left join task_ends e on e.task_id = t.task_id where t.run_id = r.run_id
+            ) n where (r.tasks_open, r.tasks_succeeded, r.tasks_dead) <> (n.open, n.succeeded, n.dead)";
         assert_eq!(self.count(miscounted).await, 0, "a run's counters do not say what its tasks do");
         let versions = "select count(*) from dataset_versions v where v.partitions_done <>
             (select count(*) from commits c where c.dataset_version_id = v.dataset_version_id)";

@@ -94,7 +94,8 @@ fn server_user() -> Option<(u32, u32)> {
     }
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let postgres = users.lines().find(|line| line.starts_with("postgres:"));
-    let mut fields = postgres.expect("the user `postgres` exists where PostgreSQL is installed").split(':').skip(2);
+    let mut fields =
+        postgres.expect("the user `postgres` exists where PostgreSQL is installed").split(':').skip(2);
     let mut number = || fields.next().unwrap().parse().unwrap();
     Some((number(), number()))
 }

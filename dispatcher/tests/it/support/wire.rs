@@ -77,12 +77,14 @@ impl Platform {
     }
 
     pub async fn heartbeat(&self, leases: Vec<Fence>) -> Vec<HeartbeatVerdict> {
-        let reply: HeartbeatReply = ok(self.post("/internal/heartbeat", &HeartbeatRequest { leases }).await).await;
+        let reply: HeartbeatReply =
+            ok(self.post("/internal/heartbeat", &HeartbeatRequest { leases }).await).await;
         reply.verdicts
     }
 
     pub async fn complete(&self, completions: Vec<Completion>) -> Vec<CompleteVerdict> {
-        let reply: CompleteReply = ok(self.post("/internal/complete", &CompleteRequest { completions }).await).await;
+        let reply: CompleteReply =
+            ok(self.post("/internal/complete", &CompleteRequest { completions }).await).await;
         reply.verdicts
     }
 

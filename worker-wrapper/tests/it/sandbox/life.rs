@@ -158,7 +158,10 @@ async fn probe_as_somebody() {
 fn probe_as_nobody(groups: &[PathBuf]) -> String {
     let folder = readable_folder();
     let copy = folder.path().join("it");
-    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    // Another process copies: while this one has a file open for writing, a child that another test
+    // starts may hold it too, and then it can't be executed.
+    let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     let mut child = Command::new(&copy)
         .args(["--ignored", "--exact", "sandbox::life::probe_as_somebody", "--nocapture"])
         .current_dir("/")
