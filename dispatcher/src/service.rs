@@ -159,19 +159,16 @@ impl Dispatcher {
     }
 
     /// `/v1`, for users.
-    #[must_use]
     pub fn user_router(&self) -> Router {
         http::router(http::user::routes().into_iter().chain(http::public::routes()), self.app.clone())
     }
 
     /// `/v1/task`, for tasks.
-    #[must_use]
     pub fn task_router(&self) -> Router {
         http::router(http::task::routes(), self.app.clone())
     }
 
     /// `/internal`, for workers and planes.
-    #[must_use]
     pub fn worker_router(&self) -> Router {
         let routes = http::worker::routes().into_iter().chain(http::plane::routes());
         http::router(routes, self.app.clone())

@@ -161,7 +161,7 @@ impl From<pool::Error> for Refusal {
             E::Stopping => ErrorCode::Unavailable,
             E::Engine(EngineError::Memory | EngineError::Stack) => ErrorCode::LimitExceeded,
             E::Engine(EngineError::Died(_)) => ErrorCode::Internal,
-            E::Engine(EngineError::Start(_) | EngineError::Slow(_)) => {
+            E::Engine(EngineError::Start(_) | EngineError::Slow(_) | EngineError::NotTaken) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "no engine");
                 return Self::new(ErrorCode::Unavailable, "no query engine could be started; try again");
             }

@@ -163,11 +163,22 @@ impl Checkout {
     /// Asks the query and gives the engine back.
     pub(crate) async fn ask(mut self, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
         let engine = self.engine.as_mut().ok_or(Error::Stopping)?;
-        let answer = engine.ask(query, sql).await?;
+        let answer = match engine.ask(query, sql).await {
+            Err(EngineError::NotTaken) => self.replaced().await?.ask(query, sql).await?,
+            answer => answer?,
+        };
         if let (engine @ Some(_), Some(place)) = (self.engine.take(), self.place.take()) {
             self.pool.give_back(engine, place);
         }
         Ok(answer)
+    }
+
+    /// A new engine in the place of one that died at rest.
+    async fn replaced(&mut self) -> Result<&mut Engine, EngineError> {
+        let org = self.engine.take().and_then(|engine| engine.org);
+        let mut engine = Engine::start(&self.pool.0.spawner, &self.pool.0.setup).await?;
+        engine.org = org;
+        Ok(self.engine.insert(engine))
     }
 }
 

@@ -30,10 +30,13 @@ const REMEMBERED: usize = 256;
 /// A manifest, and the partition of it that is granted.
 type Part = (Sha256, Option<PartitionKey>);
 
+/// When it was signed, and the addresses.
+type Signed = (Instant, Arc<[EngineObject]>);
+
 /// Signs reads with the service's own identity.
 pub(crate) struct Presigner {
     client: Client,
-    signed: Mutex<HashMap<Part, (Instant, Arc<[EngineObject]>)>>,
+    signed: Mutex<HashMap<Part, Signed>>,
 }
 
 impl Presigner {

@@ -8,6 +8,9 @@ use trace_contracts::{Audience, Capability, UserIdentity, keys::KeySet, token::E
 
 const ISSUER: &str = "https://trace.test";
 
+/// What is off, how to make it so, and what is said of it.
+type Case<T> = (&'static str, Box<dyn FnOnce(&mut T)>, Error);
+
 struct Issuer {
     key: EncodingKey,
     public: Vec<u8>,
@@ -79,7 +82,7 @@ fn a_good_token_is_believed() {
 #[test]
 fn claims_that_are_off_are_refused() {
     let issuer = Issuer::new();
-    let table: [(&str, Box<dyn FnOnce(&mut Value)>, Error); 12] = [
+    let table: [Case<Value>; 12] = [
         ("expired", Box::new(|c| c["exp"] = json!(now() - 6)), Error::Expired),
         ("not yet", Box::new(|c| c["nbf"] = json!(now() + 60)), Error::Immature),
         ("other audience", Box::new(|c| c["aud"] = json!("trace:dispatcher")), Error::Audience),
@@ -106,7 +109,7 @@ fn claims_that_are_off_are_refused() {
 #[test]
 fn headers_that_are_off_are_refused() {
     let issuer = Issuer::new();
-    let table: [(&str, Box<dyn FnOnce(&mut Header)>, Error); 7] = [
+    let table: [Case<Header>; 7] = [
         ("no key id", Box::new(|h| h.kid = None), Error::Malformed),
         ("unknown key id", Box::new(|h| h.kid = Some("k2".into())), Error::UnknownKey),
         ("path as key id", Box::new(|h| h.kid = Some("../../k1".into())), Error::UnknownKey),

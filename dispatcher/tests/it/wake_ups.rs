@@ -47,6 +47,7 @@ async fn news_that_are_lost_with_their_connection_are_made_up_for() {
     let platform = Platform::with_limits(limits).await;
     let deployed = platform.deploy(spec("d", vec![job("a")])).await;
     let request = ClaimRequest { wait_ms: 25_000, ..claiming(1) };
+    platform.app.signals.ready().wait_for(|heard| *heard > 0).await.unwrap();
     let broken = async {
         let killed = "select count(pg_terminate_backend(pid)) from pg_stat_activity
             where datname = current_database() and query like 'LISTEN%'";

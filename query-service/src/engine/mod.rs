@@ -17,7 +17,7 @@ use std::{io, process::ExitCode};
 use tokio::runtime::Runtime;
 use trace_contracts::wire::limit;
 
-use self::protocol::{Query, Ready, Setup};
+use self::protocol::{Query, Ready, Setup, Taken};
 #[cfg(test)]
 pub(crate) use self::query::answer;
 use crate::{session::Environment, store};
@@ -65,6 +65,7 @@ fn run() -> Result<(), Error> {
     let runtime = runtime(&setup)?;
     protocol::write(&mut output, &Ready { pid: std::process::id() }, b"")?;
     while let Some((query, sql)) = protocol::read::<Query>(&mut input, limit::SQL_BYTES as u64)? {
+        protocol::write(&mut output, &Taken {}, b"")?;
         // On a worker thread, which has the stack for it.
         let answer = runtime.spawn(query::answer(environment.clone(), query, sql));
         let (answer, result) = runtime.block_on(answer)?;

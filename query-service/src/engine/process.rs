@@ -17,7 +17,7 @@ use tokio::{
 use trace_contracts::OrgId;
 
 use super::{
-    protocol::{self, Answer, Query, Ready, Setup},
+    protocol::{self, Answer, Query, Ready, Setup, Taken},
     spawner::Spawner,
 };
 
@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// It could not be started in time.
     #[error("an engine was not ready in time: {0}")]
     Slow(String),
+    /// It died at rest, before it took the query: another engine can be asked.
+    #[error("the engine died before it took the query")]
+    NotTaken,
     /// The kernel gave it no more memory.
     #[error(
         "the query needs more memory than one query may use; read fewer rows or columns, or aggregate in steps"
@@ -101,17 +104,19 @@ impl Engine {
 
     /// Asks one query. An engine that failed, or whose answer was not waited for, must be dropped.
     pub(crate) async fn ask(&mut self, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
-        let answer = async {
-            protocol::send(&mut self.input, query, sql.as_bytes()).await?;
-            protocol::receive(&mut self.output, query.bounds.bytes).await
-        };
-        match answer.await {
+        self.hand_over(query, sql).await.map_err(|_| Error::NotTaken)?;
+        match protocol::receive(&mut self.output, query.bounds.bytes).await {
             Ok(answer) => {
                 self.answered += 1;
                 Ok(answer)
             }
             Err(error) => Err(self.died(&error).await),
         }
+    }
+
+    async fn hand_over(&mut self, query: &Query, sql: &str) -> io::Result<Taken> {
+        protocol::send(&mut self.input, query, sql.as_bytes()).await?;
+        Ok(protocol::receive(&mut self.output, 0).await?.0)
     }
 
     async fn died(&mut self, error: &io::Error) -> Error {

@@ -39,6 +39,10 @@ pub(crate) struct Query {
     pub(crate) bounds: Bounds,
 }
 
+/// The engine has read the query. An engine that died before this frame did nothing with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Taken {}
+
 /// The answer; the frame's body is the result.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {

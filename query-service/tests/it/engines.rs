@@ -100,23 +100,17 @@ async fn an_engine_that_dies_at_rest_is_replaced() {
     let token = platform.flights_token(1);
     let before = until(&platform, |pids| pids.len() == 1).await;
     kill(before[0], Signal::SIGKILL).unwrap();
-    until(&platform, |_| matches!(state(before[0]), None | Some('Z'))).await;
     still_answers(&platform, &token).await;
-}
-
-fn state(pid: Pid) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 #[tokio::test]
 async fn memory_is_bounded_twice() {
-    let engines = Engines { count: 1, memory_bytes: 256 << 20, ..Engines::default() };
+    let engines = Engines { count: 1, memory_bytes: 128 << 20, ..Engines::default() };
     let platform = Platform::with(limits(), engines).await;
     let token = platform.flights_token(1);
     // What operators account for ends with an error of the engine's own.
-    let sorted = "SELECT a.flight FROM flights a, flights b, flights c, flights d, flights e, flights f, flights g \
-        ORDER BY a.flight, b.flight, c.flight, d.flight, e.flight, f.flight, g.flight";
+    let sorted = "SELECT * FROM flights a, flights b, flights c, flights d, flights e, flights f, flights g \
+        ORDER BY a.flight, b.flight";
     let problem = platform.ask(&token, sorted).await.unwrap_err();
     assert_eq!(problem["code"], "limit_exceeded", "{problem}");
     // What they do not ends with the kernel refusing, and the engine dying.

@@ -20,7 +20,10 @@ pub const BUCKET: &str = "trace";
 
 /// Objects by key, with their ETags.
 #[derive(Clone, Default)]
-pub struct Objects(Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>);
+pub struct Objects(Arc<Mutex<HashMap<String, Object>>>);
+
+/// An ETag and a body.
+type Object = (String, Vec<u8>);
 
 impl Objects {
     pub fn router(&self) -> Router {

@@ -85,7 +85,7 @@ impl Batches {
     /// # Errors
     /// When the database fails.
     pub async fn heartbeat(&self, shown: Vec<ShownFence>) -> Reply<Vec<HeartbeatVerdict>> {
-        Ok(self.heartbeats.submit(shown).await?.map_err(shared)?)
+        self.heartbeats.submit(shown).await?.map_err(shared)
     }
 
     /// Cuts the authority of attempts that are about to end; answers the leases that are current.
@@ -93,7 +93,7 @@ impl Batches {
     /// # Errors
     /// When the database fails.
     pub async fn cut(&self, shown: Vec<ShownFence>) -> Reply<Vec<Option<LeaseRow>>> {
-        Ok(self.cuts.submit(shown).await?.map_err(shared)?)
+        self.cuts.submit(shown).await?.map_err(shared)
     }
 
     /// Records attempts that ended.
@@ -101,7 +101,7 @@ impl Batches {
     /// # Errors
     /// When the database fails.
     pub async fn complete(&self, ended: Vec<Ended>) -> Reply<Vec<CompleteVerdict>> {
-        Ok(self.completions.submit(ended).await?.map_err(shared)?)
+        self.completions.submit(ended).await?.map_err(shared)
     }
 }
 

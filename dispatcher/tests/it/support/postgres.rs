@@ -71,6 +71,7 @@ fn start(dir: &Path, owner: u32) {
 }
 
 /// Stops the server and removes the folder once `owner` is gone.
+#[expect(clippy::zombie_processes, reason = "it outlives this process, which it waits for")]
 fn clean_up_after(owner: u32, dir: &Path) {
     let dir = dir.display();
     let script = format!(
