@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the commands of the Makefile need and this machine lacks. Quick when nothing is missing.
 #   scripts/setup.sh run     to build and run: a C compiler, PostgreSQL, python3
-#   scripts/setup.sh test    also what the tests check against: the AWS CLI and pyarrow, pinned and hashed
+#   scripts/setup.sh test    also what the tests check against: the AWS CLI, pyarrow, pandas and polars, pinned and hashed
 #   scripts/setup.sh lint    also cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,7 +38,7 @@ if [ "$what" = test ]; then
     venv="$cache/venv-$wanted"
     if [ ! -e "$venv/.complete" ]; then
         python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-        say "setting up the AWS CLI and pyarrow in $venv"
+        say "setting up the AWS CLI, pyarrow, pandas and polars in $venv"
         rm -rf "$venv"
         python3 -m venv "$venv"
         "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: -r scripts/requirements-test.txt >&2
