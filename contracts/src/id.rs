@@ -110,16 +110,151 @@ numbered! {
     DagVersionId, "gv", "a DAG version id";
     /// One run of one DAG version.
     RunId, "r", "a run id";
-    /// One partition of one job in one run.
-    TaskId, "t", "a task id";
     /// One try at a task. Its id keys the output prefix, the capability, the fence and the logs.
     AttemptId, "a", "an attempt id";
     /// What a job produces, published under a name or not.
     DatasetId, "d", "a dataset id";
-    /// What one run put into a dataset.
-    DatasetVersionId, "dv", "a dataset version id";
     /// A worker or a plane, as the dispatcher knows it by its identity.
     WorkerId, "w", "a worker id";
+}
+
+/// Bits of an id within a run that number what the run lists: a run has at most 2^20 tasks.
+const ORDINAL_BITS: u32 = 20;
+
+/// Why a text is not the id of something in a run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{unverified}` is not {what}: expected `{prefix}`, a run's number and a place in it, such as `{prefix}17.3`"
+)]
+pub struct InvalidIdInRun {
+    unverified: String,
+    what: &'static str,
+    prefix: &'static str,
+}
+
+macro_rules! numbered_in_run {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(i64);
+
+        impl $name {
+            /// What every such id starts with.
+            pub const PREFIX: &'static str = $prefix;
+            /// Places in one run.
+            pub const PER_RUN: u32 = 1 << ORDINAL_BITS;
+
+            /// The id of a place in a run; `None` when the run has no such place or the run's
+            /// number is beyond 2^43.
+            #[must_use]
+            pub const fn in_run(run: RunId, ordinal: u32) -> Option<Self> {
+                if ordinal < Self::PER_RUN && run.0 < 1 << (63 - ORDINAL_BITS) {
+                    Some(Self(run.0 << ORDINAL_BITS | ordinal as i64))
+                } else {
+                    None
+                }
+            }
+
+            /// The smallest and the largest number that an id of this run can have.
+            #[must_use]
+            pub const fn span(run: RunId) -> (i64, i64) {
+                let first = run.0 << ORDINAL_BITS;
+                (first, first | (Self::PER_RUN as i64 - 1))
+            }
+
+            /// Wraps a number that the database gave; `None` unless it lies in a run.
+            #[must_use]
+            pub const fn new(number: i64) -> Option<Self> {
+                if number >> ORDINAL_BITS > 0 { Some(Self(number)) } else { None }
+            }
+
+            /// Wraps a number from the database.
+            ///
+            /// # Panics
+            /// When the number lies in no run, which the database never holds.
+            #[must_use]
+            pub const fn from_db(number: i64) -> Self {
+                match Self::new(number) {
+                    Some(id) => id,
+                    None => panic!("runs are numbered from 1"),
+                }
+            }
+
+            /// The number, as the database stores it.
+            #[must_use]
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+
+            /// The run.
+            #[must_use]
+            pub const fn run(self) -> RunId {
+                RunId(self.0 >> ORDINAL_BITS)
+            }
+
+            /// The place in the run, from 0.
+            #[must_use]
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "20 bits fit")]
+            pub const fn ordinal(self) -> u32 {
+                (self.0 & (Self::PER_RUN as i64 - 1)) as u32
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}{}.{}", $prefix, self.run().0, self.ordinal())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidIdInRun;
+
+            fn from_str(unverified: &str) -> Result<Self, InvalidIdInRun> {
+                in_run_from(unverified, $prefix)
+                    .and_then(|(run, ordinal)| Self::in_run(run, ordinal))
+                    .ok_or_else(|| InvalidIdInRun {
+                        unverified: unverified.chars().take(40).collect(),
+                        what: $what,
+                        prefix: $prefix,
+                    })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let unverified = String::deserialize(deserializer)?;
+                unverified.parse().map_err(de::Error::custom)
+            }
+        }
+    )*};
+}
+
+/// A run's number and a place in it, both canonical, after `prefix`.
+fn in_run_from(unverified: &str, prefix: &str) -> Option<(RunId, u32)> {
+    let (run, ordinal) = unverified.strip_prefix(prefix)?.split_once('.')?;
+    let run = numbered_from(run, "").and_then(RunId::new)?;
+    let ordinal = if ordinal == "0" { 0 } else { numbered_from(ordinal, "")? };
+    Some((run, u32::try_from(ordinal).ok()?))
+}
+
+numbered_in_run! {
+    /// One partition of one job in one run: the run, and the place of the partition in the run's
+    /// listing. Every task of a run has its id from the start, planned or not.
+    TaskId, "t", "a task id";
+    /// What one run put into a dataset: the run, and the place of its job's first task.
+    DatasetVersionId, "dv", "a dataset version id";
 }
 
 macro_rules! random {
@@ -177,14 +312,45 @@ mod tests {
 
     #[test]
     fn prefixed_ids_round_trip_and_do_not_mix() {
-        let task: TaskId = "t12".parse().unwrap();
-        assert_eq!(task.get(), 12);
-        assert_eq!(task.to_string(), "t12");
-        for bad in ["12", "a12", "t", "t0", "t01", "t-1", "t+1", "t1 ", "T1", "t99999999999999999999"] {
-            assert!(bad.parse::<TaskId>().is_err(), "{bad} must be refused");
+        let attempt: AttemptId = "a12".parse().unwrap();
+        assert_eq!(attempt.get(), 12);
+        assert_eq!(attempt.to_string(), "a12");
+        for bad in ["12", "r12", "a", "a0", "a01", "a-1", "a+1", "a1 ", "A1", "a99999999999999999999"] {
+            assert!(bad.parse::<AttemptId>().is_err(), "{bad} must be refused");
         }
         assert!("g7".parse::<DagVersionId>().is_err());
         assert!("gv7".parse::<DagId>().is_err());
+    }
+
+    #[test]
+    fn a_task_s_id_tells_its_run_and_its_place() {
+        let task: TaskId = "t17.3".parse().unwrap();
+        assert_eq!(task, TaskId::in_run(RunId::from_db(17), 3).unwrap());
+        assert_eq!((task.get(), task.run(), task.ordinal()), ((17 << 20) + 3, RunId::from_db(17), 3));
+        assert_eq!(task.to_string(), "t17.3");
+        let first: TaskId = "t17.0".parse().unwrap();
+        assert_eq!(TaskId::span(RunId::from_db(17)), (first.get(), first.get() + (1 << 20) - 1));
+        for bad in [
+            "t17",
+            "t17.",
+            "t.3",
+            "t0.3",
+            "t17.03",
+            "t17.00",
+            "t17.-1",
+            "t17.+3",
+            "t17.3 ",
+            "t17.3.1",
+            "t17.1048576",
+            "t17.4294967299",
+            "t8796093022208.0",
+            "dv17.3",
+            "17.3",
+        ] {
+            assert!(bad.parse::<TaskId>().is_err(), "{bad} must be refused");
+        }
+        assert!(TaskId::in_run(RunId::from_db(1), 1 << 20).is_none());
+        assert!(TaskId::new(12).is_none(), "a number that lies in no run");
     }
 
     #[test]

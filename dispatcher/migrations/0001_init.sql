@@ -1,14 +1,23 @@
--- The state database. Conventions: ids are bigint identities, times are the database's own clock,
--- and a task's state is told by which table its row is in, so that no two columns can contradict:
---   ready            queued, or failed and waiting for its next try
---   leases           running
---   task_ends        succeeded, dead, cancelled or skipped
--- `ready` and `leases` are small tables to insert into and delete from; everything that grows
--- (tasks, attempts, commits, logs, audit) is only ever appended to.
+-- The state database. Conventions: ids are bigint, times are the database's own clock, and a task's
+-- state is told by which table its row is in, so that no two columns can contradict:
+--   ready       queued
+--   delayed     failed, and waiting for its next try
+--   leases      running
+--   commits     succeeded
+--   task_ends   dead or cancelled
+--   none        waiting for its inputs; or, once the run has ended, skipped
+-- `ready`, `delayed` and `leases` are small tables to insert into and delete from; everything that
+-- grows (commits, attempts, logs, audit) is only ever appended to.
+--
+-- A task's id is its run's number and its place in what the run lists: run_id << 20 | place, where
+-- places go by the order of jobs in the DAG and of partitions in a job. So every task has its id
+-- from the start, and needs no row until something happens to it. The version that a run puts into
+-- a job's dataset has the id of the job's first task, and the tasks of a version are the ids from
+-- there on.
 --
 -- The tables that every task passes through have no foreign keys: each would cost a row lock and
 -- its log record for every row, and the fenced transactions of `src/task`, their only writers, hold
--- the run's row and the lease's row while they write. Everything that people set up has them.
+-- the run's row while they write. Everything that people set up has them.
 
 create table orgs (
     org_id     bigint generated always as identity primary key,
@@ -108,12 +117,11 @@ create table runs (
 create index runs_recent on runs (org_id, run_id desc);
 
 -- One for each job of a run. Current once `partitions_done` reaches `partitions_total`; the manifest
--- of the whole version is written in that same transaction.
+-- of the whole version is written in that same transaction. A version of one partition has the
+-- manifest of its only commit, which is not written a second time.
 create table dataset_versions (
-    dataset_version_id bigint generated always as identity primary key,
+    dataset_version_id bigint primary key,
     dataset_id         bigint not null references datasets,
-    run_id             bigint not null references runs,
-    job_no             integer not null,
     partitions_total   integer not null check (partitions_total > 0),
     partitions_done    integer not null default 0 check (partitions_done between 0 and partitions_total),
     manifest_sha256    bytea,
@@ -122,12 +130,9 @@ create table dataset_versions (
     bytes              bigint,
     completed_at       timestamptz,
     check ((partitions_done = partitions_total) = (completed_at is not null)),
-    check ((completed_at is null) = (manifest is null)),
-    check ((manifest is null) = (manifest_sha256 is null)),
-    unique (run_id, job_no)
-);
-
-create index dataset_versions_by_manifest on dataset_versions (manifest_sha256) where manifest_sha256 is not null;
+    check ((completed_at is null) = (manifest_sha256 is null)),
+    check ((manifest is not null) = (completed_at is not null and partitions_total > 1))
+) with (fillfactor = 70);
 
 alter table datasets add foreign key (current_version) references dataset_versions;
 
@@ -139,40 +144,49 @@ create table cut_overs (
     at                 timestamptz not null default now()
 );
 
-create table tasks (
-    task_id    bigint generated always as identity primary key,
-    run_id     bigint not null,
-    job_no     integer not null,
-    partition  text not null,
-    created_at timestamptz not null default now(),
-    unique (run_id, job_no, partition)
-);
-
+-- Dead rows of the tables that churn are cleared away early, while they are still in memory.
 create table ready (
     task_id    bigint primary key,
-    not_before timestamptz not null default now(),
+    ready_at   timestamptz not null default now(),
     -- Tries that count, and tries that do not because the worker was lost.
-    failures   integer not null default 0,
-    losses     integer not null default 0
+    failures   smallint not null default 0,
+    losses     smallint not null default 0
+) with (autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+
+create table delayed (
+    task_id    bigint primary key,
+    not_before timestamptz not null,
+    failures   smallint not null,
+    losses     smallint not null
 );
 
+create index delayed_by_time on delayed (not_before);
+
+-- Numbers are reserved in blocks, under the lock that claims are taken in.
 create sequence attempt_ids;
 
 create table leases (
     attempt_id  bigint primary key,
-    task_id     bigint not null unique,
+    task_id     bigint not null,
     worker_id   bigint not null,
-    claim_id    uuid not null,
     lease_token uuid not null,
-    failures    integer not null,
-    losses      integer not null,
+    failures    smallint not null,
+    losses      smallint not null,
     started_at  timestamptz not null default now(),
     expires_at  timestamptz not null
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
 
-create index leases_by_claim on leases (claim_id);
+-- What a claim was given, so that a worker whose reply was lost is given the same again. Kept for
+-- longer than any worker asks.
+create table claims (
+    claim_id   uuid,
+    worker_id  bigint,
+    attempts   bigint[] not null,
+    claimed_at timestamptz not null default now(),
+    primary key (claim_id, worker_id)
+);
 
--- Attempts that ended. A running one is in `leases`.
+-- Attempts that ended without a commit. A running one is in `leases`, one that succeeded in `commits`.
 create table attempts (
     attempt_id  bigint primary key,
     task_id     bigint not null,
@@ -188,28 +202,27 @@ create index attempts_by_task on attempts (task_id);
 
 create table task_ends (
     task_id  bigint primary key,
-    state    text not null check (state in ('succeeded', 'dead', 'cancelled', 'skipped')),
+    state    text not null check (state in ('dead', 'cancelled')),
     ended_at timestamptz not null default now()
 );
 
 create index dead_letters on task_ends (task_id) where state = 'dead';
 
--- What readers read by: one row for each partition of a version, for ever.
+-- Tasks that succeeded, and the attempts that did it. What readers read by: one manifest for each
+-- task, for ever.
 create table commits (
-    dataset_version_id bigint not null,
-    partition          text not null,
-    task_id            bigint not null,
-    attempt_id         bigint not null,
-    manifest_sha256    bytea not null check (octet_length(manifest_sha256) = 32),
-    manifest           text not null,
-    committed_at       timestamptz not null default now(),
-    primary key (dataset_version_id, partition)
+    task_id         bigint primary key,
+    attempt_id      bigint not null,
+    worker_id       bigint not null,
+    lease_token     uuid not null,
+    started_at      timestamptz not null,
+    committed_at    timestamptz not null default now(),
+    manifest_sha256 bytea not null check (octet_length(manifest_sha256) = 32),
+    manifest        text not null
 );
 
-create index commits_by_manifest on commits (manifest_sha256);
-
 create table checkpoints (
-    task_id    bigint primary key references tasks,
+    task_id    bigint primary key,
     attempt_id bigint not null,
     body       bytea not null check (octet_length(body) <= 65536),
     updated_at timestamptz not null default now()

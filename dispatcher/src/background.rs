@@ -20,6 +20,7 @@ use crate::{
     task::{
         self,
         reap::{Reaped, reap},
+        wake::{Woken, wake},
     },
 };
 
@@ -70,8 +71,17 @@ async fn keep_house(app: App) {
 
 async fn sweep(app: &App) -> Result<Due, task::Error> {
     let mut due = look(app).await?;
-    if due.next_expiry.is_some_and(|seconds| seconds <= 0.0) {
-        while reap_once(app).await? == Reaped::Batch {}
+    let past = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= 0.0);
+    if past(due.next_expiry) || past(due.next_ready) || due.stale_claims {
+        if past(due.next_expiry) {
+            while reap_once(app).await? == Reaped::Batch {}
+        }
+        if past(due.next_ready) {
+            while wake_once(app).await? == Woken::Batch {}
+        }
+        if due.stale_claims {
+            db::leases::forget_claims(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
+        }
         due = look(app).await?;
     }
     // Whatever is still ready was missed, or nobody wants it.
@@ -90,6 +100,13 @@ async fn reap_once(app: &App) -> Result<Reaped, task::Error> {
     let reaped = reap(&mut tx, &app.core).await?;
     tx.commit().await?;
     Ok(reaped)
+}
+
+async fn wake_once(app: &App) -> Result<Woken, task::Error> {
+    let mut tx = app.db.begin().await?;
+    let woken = wake(&mut tx, &*app.core.wake).await?;
+    tx.commit().await?;
+    Ok(woken)
 }
 
 fn pause(due: &Due, sweep: Duration) -> Duration {
@@ -137,7 +154,8 @@ mod tests {
     #[test]
     fn the_next_due_time_bounds_the_pause() {
         let sweep = Duration::from_secs(5);
-        let due = |next_ready, next_expiry| Due { ready: false, next_ready, next_expiry };
+        let due =
+            |next_ready, next_expiry| Due { ready: false, next_ready, next_expiry, stale_claims: false };
         assert_eq!(pause(&due(None, None), sweep), sweep);
         assert_eq!(pause(&due(Some(2.0), Some(1.0)), sweep), Duration::from_secs(1));
         assert_eq!(pause(&due(Some(60.0), None), sweep), sweep);

@@ -6,12 +6,12 @@ use std::{
 };
 
 use sqlx::PgConnection;
-use trace_contracts::{DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, RunId};
+use trace_contracts::{DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, PartitionKey, RunId, TaskId};
 
 use crate::{
     dag::spec::{JobSpec, Spec},
     db::{self, runs::FactsRow, versions::VersionRow},
-    planner::Listed,
+    planner::{Listed, TaskKey},
 };
 
 /// A version of a dataset.
@@ -42,11 +42,55 @@ pub struct RunFacts {
     pub outputs: Vec<Pinned>,
 }
 
+/// A task, as its DAG has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The job's index in the spec.
+    pub job: usize,
+    /// The job.
+    pub spec: &'a JobSpec,
+    /// The partition.
+    pub partition: &'a PartitionKey,
+}
+
+impl Place<'_> {
+    /// The task, as the planner knows it.
+    #[must_use]
+    pub fn key(&self) -> TaskKey {
+        TaskKey { job: self.job, partition: self.partition.clone() }
+    }
+}
+
 impl RunFacts {
+    /// What a task is.
+    ///
+    /// # Errors
+    /// When a row names a task that the DAG does not list.
+    pub fn place(&self, task: TaskId) -> Result<Place<'_>, db::Error> {
+        self.find(task).ok_or_else(|| db::Error::corrupt("a task's number", task))
+    }
+
+    /// What a task is, if the DAG lists it.
+    #[must_use]
+    pub fn find(&self, task: TaskId) -> Option<Place<'_>> {
+        let (job, at) = self.listed.at(task.ordinal()).filter(|_| task.run() == self.run)?;
+        let spec = self.spec.jobs.get(job)?;
+        Some(Place { job, spec, partition: spec.partitions.get(at)? })
+    }
+
+    /// A task's id.
+    ///
+    /// # Errors
+    /// When the DAG does not list it.
+    pub fn task(&self, key: &TaskKey) -> Result<TaskId, db::Error> {
+        let place = self.listed.place(key).and_then(|place| TaskId::in_run(self.run, place));
+        place.ok_or_else(|| db::Error::corrupt("a task of a DAG", format!("{key:?}")))
+    }
+
     /// A job of the spec.
     ///
     /// # Errors
-    /// When a row names a job that the spec does not have.
+    /// When the spec has no such job.
     pub fn job(&self, job: usize) -> Result<&JobSpec, db::Error> {
         self.spec.jobs.get(job).ok_or_else(|| db::Error::corrupt("a job's number", job))
     }
@@ -123,9 +167,10 @@ impl FactCache {
         } else {
             db::versions::datasets_of(conn, &pins).await?.into_iter().collect()
         };
+        let ids: Vec<RunId> = rows.iter().map(|row| row.run).collect();
         let mut versions: HashMap<RunId, Vec<VersionRow>> = HashMap::new();
-        for row in db::versions::of_runs(conn, runs).await? {
-            versions.entry(row.run).or_default().push(row);
+        for row in db::versions::of_runs(conn, &ids).await? {
+            versions.entry(row.version.run()).or_default().push(row);
         }
         rows.into_iter()
             .map(|row| {
@@ -173,8 +218,11 @@ fn assemble(
             datasets.get(&version).ok_or_else(|| db::Error::corrupt("a pin of nothing", version))?;
         Ok((name, Pinned { dataset: *dataset, version }))
     });
-    // Versions come in the order of jobs, and every job has one.
-    if versions.len() != spec.jobs.len() || versions.iter().enumerate().any(|(at, row)| at != row.job) {
+    // Versions come in the order of jobs, and every job has one, named after its first task.
+    let first = |job| listed.first_of(job).and_then(|first| DatasetVersionId::in_run(row.run, first));
+    if versions.len() != spec.jobs.len()
+        || versions.iter().enumerate().any(|(at, row)| Some(row.version) != first(at))
+    {
         return Err(db::Error::corrupt("versions that do not fit their DAG", row.run));
     }
     Ok(RunFacts {

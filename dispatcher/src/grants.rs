@@ -1,7 +1,7 @@
 //! What an attempt may do, worked out from what its run has pinned and committed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -14,7 +14,8 @@ use trace_contracts::{
 use crate::{
     dag::spec::{InputSpec, Source},
     db::{self, leases::LeaseRow},
-    facts::{FactCache, Pinned, RunFacts},
+    facts::{FactCache, Pinned, Place, RunFacts},
+    planner::TaskKey,
 };
 
 /// A lease with what its attempt may do.
@@ -60,12 +61,18 @@ impl AttemptPrefixes {
     /// # Errors
     /// When the bucket's name is not one.
     pub fn of(bucket: &str, facts: &RunFacts, lease: &LeaseRow) -> Result<Self, db::Error> {
-        Self::new(bucket, facts.org, lease.run, lease.task, lease.attempt)
+        Self::new(bucket, facts.org, lease.run(), lease.task, lease.attempt)
     }
 }
 
-/// One input of a lease: a version, or one partition of it.
-type InputKey = (DatasetVersionId, Option<PartitionKey>);
+/// What an input reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Read {
+    /// A whole version.
+    Version(DatasetVersionId),
+    /// What one task committed.
+    Task(TaskId),
+}
 
 /// Works out the grants of leases, with three statements however many there are.
 ///
@@ -77,15 +84,15 @@ pub async fn of_leases(
     bucket: &str,
     leases: Vec<LeaseRow>,
 ) -> Result<Vec<Granted>, db::Error> {
-    let runs: BTreeSet<RunId> = leases.iter().map(|lease| lease.run).collect();
+    let runs: BTreeSet<RunId> = leases.iter().map(LeaseRow::run).collect();
     let facts = cache.of(conn, &runs).await?;
     let mut found = Vec::with_capacity(leases.len());
-    let mut wanted: BTreeSet<InputKey> = BTreeSet::new();
+    let mut wanted: HashSet<Read> = HashSet::new();
     for lease in leases {
-        let run = facts.get(&lease.run).ok_or_else(|| db::Error::corrupt("a run", lease.run))?;
-        for input in &run.job(lease.job)?.inputs {
-            let (pinned, partition) = source(run, input, &lease.partition)?;
-            wanted.insert((pinned.version, partition));
+        let run = facts.get(&lease.run()).ok_or_else(|| db::Error::corrupt("a run", lease.run()))?;
+        let place = run.place(lease.task)?;
+        for input in &place.spec.inputs {
+            wanted.insert(source(run, input, place)?.read);
         }
         found.push((lease, Arc::clone(run)));
     }
@@ -99,43 +106,51 @@ pub async fn of_leases(
         .collect()
 }
 
+/// Where an input comes from.
+struct Origin<'a> {
+    pinned: Pinned,
+    read: Read,
+    partition: Option<&'a PartitionKey>,
+}
+
 /// What an input of a task reads: a whole version, or its own partition.
-fn source(
-    run: &RunFacts,
-    input: &InputSpec,
-    own: &PartitionKey,
-) -> Result<(Pinned, Option<PartitionKey>), db::Error> {
+fn source<'a>(run: &RunFacts, input: &InputSpec, own: Place<'a>) -> Result<Origin<'a>, db::Error> {
+    let whole = |pinned: Pinned| Origin { pinned, read: Read::Version(pinned.version), partition: None };
     match &input.source {
-        Source::WholeJob { job } => Ok((run.output(*job)?, None)),
-        Source::SamePartition { job } => Ok((run.output(*job)?, Some(own.clone()))),
+        Source::WholeJob { job } => Ok(whole(run.output(*job)?)),
+        Source::SamePartition { job } => {
+            let upstream = run.task(&TaskKey { job: *job, partition: own.partition.clone() })?;
+            let partition = Some(own.partition).filter(|partition| !partition.is_whole());
+            Ok(Origin { pinned: run.output(*job)?, read: Read::Task(upstream), partition })
+        }
         Source::Dataset { dataset } => {
             let pin =
                 run.pins.get(dataset).ok_or_else(|| db::Error::corrupt("a run without a pin", dataset))?;
-            Ok((*pin, None))
+            Ok(whole(*pin))
         }
     }
 }
 
 async fn manifests(
     conn: &mut PgConnection,
-    wanted: BTreeSet<InputKey>,
-) -> Result<HashMap<InputKey, Sha256>, db::Error> {
+    wanted: HashSet<Read>,
+) -> Result<HashMap<Read, Sha256>, db::Error> {
     let mut versions = Vec::new();
-    let mut partitions = Vec::new();
-    for (version, partition) in wanted {
-        match partition {
-            None => versions.push(version.get()),
-            Some(partition) => partitions.push((version, partition)),
+    let mut tasks = Vec::new();
+    for read in wanted {
+        match read {
+            Read::Version(version) => versions.push(version.get()),
+            Read::Task(task) => tasks.push(task.get()),
         }
     }
     let mut manifests = HashMap::new();
     if !versions.is_empty() {
         let whole = db::versions::manifests(conn, &versions).await?;
-        manifests.extend(whole.into_iter().map(|(version, sha256)| ((version, None), sha256)));
+        manifests.extend(whole.into_iter().map(|(version, sha256)| (Read::Version(version), sha256)));
     }
-    if !partitions.is_empty() {
-        let parts = db::versions::committed(conn, &partitions).await?;
-        manifests.extend(parts.into_iter().map(|(version, part, sha256)| ((version, Some(part)), sha256)));
+    if !tasks.is_empty() {
+        let parts = db::commits::manifests(conn, &tasks).await?;
+        manifests.extend(parts.into_iter().map(|(task, sha256)| (Read::Task(task), sha256)));
     }
     Ok(manifests)
 }
@@ -144,18 +159,19 @@ fn grants(
     bucket: &str,
     run: &RunFacts,
     lease: &LeaseRow,
-    manifests: &HashMap<InputKey, Sha256>,
+    manifests: &HashMap<Read, Sha256>,
 ) -> Result<Grants, db::Error> {
-    let inputs = run.job(lease.job)?.inputs.iter().map(|input| {
-        let (pinned, partition) = source(run, input, &lease.partition)?;
+    let place = run.place(lease.task)?;
+    let inputs = place.spec.inputs.iter().map(|input| {
+        let Origin { pinned, read, partition } = source(run, input, place)?;
         let manifest = manifests
-            .get(&(pinned.version, partition.clone()))
+            .get(&read)
             .ok_or_else(|| db::Error::corrupt("a leased task without its input", &input.name))?;
         let grant = InputGrant {
             dataset: pinned.dataset,
             version: pinned.version,
             manifest: *manifest,
-            partition: partition.filter(|partition| !partition.is_whole()),
+            partition: partition.cloned(),
             columns: input.columns.clone(),
             row_filter: input.row_filter.clone(),
         };

@@ -20,6 +20,7 @@ use crate::{
     db::{
         self,
         attempts::{EndedRow, Ending},
+        commits::NewCommit,
         leases::{FenceKey, LeaseRow, ShownFence},
         notify::Channel,
         runs::Progress,
@@ -104,7 +105,7 @@ impl<'t> Fenced<'t> {
         let held = db::leases::hold(self.conn, shown).await?;
         let held: HashMap<FenceKey, Held> = held
             .into_iter()
-            .filter(|row| self.runs.contains_key(&row.run))
+            .filter(|row| self.runs.contains_key(&row.run()))
             .map(|row| ((row.attempt, row.lease_token.get(), row.worker), Held(row)))
             .collect();
         let missing: Vec<ShownFence> =
@@ -121,7 +122,7 @@ impl<'t> Fenced<'t> {
     pub async fn hold_expired(&mut self, attempts: &[AttemptId]) -> Result<Vec<Held>, db::Error> {
         let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
         let rows = db::leases::hold_expired(self.conn, &ids).await?;
-        Ok(rows.into_iter().filter(|row| self.runs.contains_key(&row.run)).map(Held).collect())
+        Ok(rows.into_iter().filter(|row| self.runs.contains_key(&row.run())).map(Held).collect())
     }
 
     /// Takes a run's ready tasks and holds all its leases. The ready tasks go first: a claim that is
@@ -138,13 +139,39 @@ impl<'t> Fenced<'t> {
         Ok((ready, leased.into_iter().map(Held).collect()))
     }
 
-    /// Ends held leases.
+    /// Ends held leases without commits.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn end(&mut self, endings: &[Ending<'_>]) -> Result<(), db::Error> {
         db::attempts::end(self.conn, endings).await?;
         self.news.ended.extend(endings.iter().map(|ending| ending.held.attempt));
+        Ok(())
+    }
+
+    /// Ends held leases with commits.
+    ///
+    /// # Errors
+    /// When the database fails, or a task is committed already.
+    pub async fn commit(&mut self, commits: &[NewCommit<'_>]) -> Result<(), db::Error> {
+        db::commits::insert(self.conn, commits).await?;
+        self.news.ended.extend(commits.iter().map(|commit| commit.held.attempt));
+        Ok(())
+    }
+
+    /// Makes planned tasks of locked runs ready, and counts them as open.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn plan(&mut self, tasks: Vec<TaskId>) -> Result<(), db::Error> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        db::ready::insert(self.conn, &tasks).await?;
+        for task in &tasks {
+            self.change(task.run(), |progress| progress.open += 1);
+        }
+        self.queued(tasks, When::Now);
         Ok(())
     }
 

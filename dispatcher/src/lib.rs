@@ -30,6 +30,7 @@ pub mod planner;
 pub mod queue;
 pub mod state;
 pub mod task;
+pub mod tasks;
 pub mod users;
 
 mod background;

@@ -106,9 +106,7 @@ impl Minter {
 mod tests {
     use std::collections::BTreeMap;
 
-    use trace_contracts::{
-        AttemptId, Capability, ClaimId, LeaseToken, PartitionKey, RunId, TaskId, WorkerId, token,
-    };
+    use trace_contracts::{AttemptId, Capability, LeaseToken, RunId, TaskId, WorkerId, token};
 
     use super::*;
 
@@ -116,12 +114,8 @@ mod tests {
         LeaseRow {
             attempt: AttemptId::from_db(40),
             lease_token: LeaseToken::random(),
-            task: TaskId::from_db(12),
-            run: RunId::from_db(17),
-            job: 0,
-            partition: PartitionKey::whole(),
+            task: TaskId::in_run(RunId::from_db(17), 12).unwrap(),
             worker: WorkerId::from_db(1),
-            claim: ClaimId::random(),
             failures: 0,
             losses: 0,
             started_at,

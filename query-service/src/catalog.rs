@@ -56,7 +56,7 @@ impl Resolver {
         let mut catalog = EngineCatalog::default();
         let mut count = 0;
         for (name, grant) in grants {
-            let manifest = self.planes.manifest(grant.manifest).await?;
+            let manifest = self.planes.manifest(grant.version, grant.manifest).await?;
             count += tables_objects(&manifest, grant).count();
             if count > self.max_objects {
                 return Err(Refusal::new(
@@ -121,7 +121,7 @@ mod tests {
         );
         let mut grant = InputGrant {
             dataset: DatasetId::from_db(1),
-            version: DatasetVersionId::from_db(1),
+            version: DatasetVersionId::from_db((1 << 20) + 1),
             manifest: Sha256::of(b""),
             partition: Some("2013-01".parse().unwrap()),
             columns: None,

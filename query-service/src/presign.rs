@@ -158,7 +158,7 @@ mod tests {
         };
         let grant = InputGrant {
             dataset: DatasetId::from_db(1),
-            version: DatasetVersionId::from_db(1),
+            version: DatasetVersionId::from_db((1 << 20) + 1),
             manifest: Sha256::of(b"m"),
             partition: None,
             columns: None,

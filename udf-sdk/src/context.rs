@@ -209,7 +209,7 @@ impl Context {
         &self.config.ids.run
     }
 
-    /// The task's id, such as `t12`.
+    /// The task's id, such as `t17.3`.
     #[must_use]
     pub fn task(&self) -> &str {
         &self.config.ids.task

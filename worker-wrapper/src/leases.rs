@@ -74,7 +74,7 @@ impl Leases {
     /// answer grants nothing new.
     #[must_use]
     pub fn hold(self: &Arc<Self>, lease: &Lease) -> Option<Held> {
-        let fence = Fence { attempt: lease.attempt, lease_token: lease.lease_token };
+        let fence = Fence { task: lease.launch.task, attempt: lease.attempt, lease_token: lease.lease_token };
         let length = Duration::from_millis(lease.lease_ms).max(SHORTEST);
         let now = Instant::now();
         let (sender, standing) = watch::channel(Standing::Until(now + length));

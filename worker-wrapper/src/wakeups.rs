@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_task_named_twice_is_asked_for_once() {
-        let tasks = |numbers: &[i64]| Hint::Tasks(numbers.iter().map(|n| TaskId::from_db(*n)).collect());
+        let tasks =
+            |numbers: &[i64]| Hint::Tasks(numbers.iter().map(|n| TaskId::from_db((1 << 20) + *n)).collect());
         assert_eq!(tasks(&[3, 1, 3, 3, 2, 1]).without_repeats(), tasks(&[3, 1, 2]));
     }
 }

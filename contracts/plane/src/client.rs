@@ -9,7 +9,7 @@ use std::{
 use reqwest::{Method, Url};
 use serde::{Serialize, de::DeserializeOwned};
 use trace_contracts::{
-    ErrorCode, Manifest, Problem, Secret, Sha256,
+    DatasetVersionId, ErrorCode, Manifest, Problem, Secret, Sha256,
     wire::plane::{
         AuditEntry, AuditRequest, LivenessReply, LivenessRequest, ResolveUserReply, ResolveUserRequest,
     },
@@ -85,16 +85,16 @@ impl PlaneClient {
             .and_then(|b| read(&b))
     }
 
-    /// The manifest of this hash, checked against it.
+    /// The manifest of a version, or of one of its partitions, that has this hash; checked against it.
     ///
     /// # Errors
     /// `not_found` when there is none; `unavailable` when the dispatcher can't be asked or its
     /// answer is not the manifest that was asked for.
-    pub async fn manifest(&self, sha256: Sha256) -> Reply<Arc<Manifest>> {
+    pub async fn manifest(&self, version: DatasetVersionId, sha256: Sha256) -> Reply<Arc<Manifest>> {
         if let Some(manifest) = self.manifests().get(&sha256) {
             return Ok(Arc::clone(manifest));
         }
-        let path = format!("internal/manifests/{sha256}");
+        let path = format!("internal/manifests/{version}/{sha256}");
         let bytes = self.call(Method::GET, &path, None, TIMEOUT, MAX_MANIFEST_BYTES).await?;
         if Sha256::of(&bytes) != sha256 {
             return Err(Refusal::new(

@@ -88,7 +88,7 @@ pub struct RunInfo {
     pub version: DagVersionId,
     /// Where it stands.
     pub state: RunState,
-    /// Tasks by state. `waiting` ones have unmet inputs and no id yet.
+    /// Tasks by state.
     pub tasks: TaskCounts,
     /// When it was triggered.
     pub created_at: DateTime<Utc>,
@@ -148,6 +148,8 @@ pub struct TaskCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskState {
+    /// An input has not come yet.
+    Waiting,
     /// Ready, never failed.
     Queued,
     /// Leased.
@@ -165,10 +167,23 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All of them, in the order of a task's life.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Queued,
+        Self::Running,
+        Self::Failed,
+        Self::Succeeded,
+        Self::Dead,
+        Self::Cancelled,
+        Self::Skipped,
+    ];
+
     /// The name used in the database and the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Succeeded => "succeeded",

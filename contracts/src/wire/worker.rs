@@ -131,6 +131,8 @@ pub struct Resources {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fence {
+    /// The task.
+    pub task: TaskId,
     /// The attempt.
     pub attempt: AttemptId,
     /// Its fence.

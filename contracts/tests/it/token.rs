@@ -57,12 +57,12 @@ fn now() -> i64 {
 
 fn claims() -> Value {
     json!({
-        "iss": ISSUER, "aud": "trace:query", "sub": "t12", "attempt": "a40", "org": "o1",
+        "iss": ISSUER, "aud": "trace:query", "sub": "t17.3", "attempt": "a40", "org": "o1",
         "jti": "6f8b8a0e-3a0e-4d3a-9f4c-0d9f2f8f2a11",
         "iat": now(), "nbf": now(), "exp": now() + 300,
         "grants": {
-            "inputs": {}, "output": "s3://trace/data/o1/r1/t12/a40/out/",
-            "scratch": "s3://trace/data/o1/r1/t12/a40/scratch/",
+            "inputs": {}, "output": "s3://trace/data/o1/r1/t17.3/a40/out/",
+            "scratch": "s3://trace/data/o1/r1/t17.3/a40/scratch/",
         },
     })
 }
@@ -76,7 +76,7 @@ fn a_good_token_is_believed() {
     let issuer = Issuer::new();
     let capability = verify(&issuer, &issuer.capability(|_| ())).unwrap();
     assert_eq!(capability.attempt().to_string(), "a40");
-    assert_eq!(capability.grants().output.key_prefix(), "data/o1/r1/t12/a40/out/");
+    assert_eq!(capability.grants().output.key_prefix(), "data/o1/r1/t17.3/a40/out/");
 }
 
 #[test]

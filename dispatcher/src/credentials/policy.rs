@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use trace_contracts::{Capability, Manifest, S3Prefix, Sha256, location::iam_escape};
+use trace_contracts::{Capability, DatasetVersionId, Manifest, S3Prefix, Sha256, location::iam_escape};
 
 /// IAM takes no longer session policy.
 pub const MAX_POLICY_CHARS: usize = 2048;
@@ -43,9 +43,9 @@ pub enum Error {
 /// The manifests whose objects the capability may read as they are. An input with hidden rows or
 /// columns is not among them, so that nothing here ever gives access to its objects.
 #[must_use]
-pub fn readable_manifests(capability: &Capability) -> BTreeSet<Sha256> {
+pub fn readable_manifests(capability: &Capability) -> BTreeSet<(DatasetVersionId, Sha256)> {
     let inputs = capability.grants().inputs.values();
-    inputs.filter(|input| input.allows_object_reads()).map(|input| input.manifest).collect()
+    inputs.filter(|input| input.allows_object_reads()).map(|input| (input.version, input.manifest)).collect()
 }
 
 /// The output folders of the attempts that wrote a manifest's objects: exactly those, and never a
@@ -84,7 +84,7 @@ pub fn session_policies(
 ) -> Result<Vec<SessionPolicy>, Error> {
     let grants = capability.grants();
     let mut inputs = BTreeSet::new();
-    for hash in readable_manifests(capability) {
+    for (_, hash) in readable_manifests(capability) {
         inputs.extend(manifests.get(&hash).ok_or(Error::UnknownManifest(hash))?.iter().cloned());
     }
     let write = vec![grants.output.clone(), grants.scratch.clone()];

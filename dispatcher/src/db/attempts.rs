@@ -2,11 +2,10 @@
 
 use sqlx::PgConnection;
 use trace_contracts::{AttemptId, WorkerId, wire::worker::Fence};
-use uuid::Uuid;
 
 use super::{
     Error,
-    leases::{FenceKey, ShownFence},
+    leases::{FenceColumns, FenceKey, ShownFence},
 };
 use crate::lease::Held;
 
@@ -32,7 +31,7 @@ pub struct EndedRow {
     pub detail: Option<String>,
 }
 
-/// Moves leases to `attempts`.
+/// Moves leases to `attempts`, for attempts that end without a commit.
 ///
 /// # Errors
 /// When the database fails, or one of the leases is gone although it was held.
@@ -62,23 +61,30 @@ pub async fn end(conn: &mut PgConnection, endings: &[Ending<'_>]) -> Result<(), 
     super::exactly("a lease that ends", endings.len(), moved)
 }
 
-/// The attempts that ended under these fences.
+/// The attempts that ended under these fences, with a commit or without.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn ended(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<EndedRow>, Error> {
-    let attempts: Vec<i64> = shown.iter().map(|one| one.fence.attempt.get()).collect();
-    let tokens: Vec<Uuid> = shown.iter().map(|one| one.fence.lease_token.get()).collect();
-    let workers: Vec<i64> = shown.iter().map(|one| one.worker.get()).collect();
+    let FenceColumns { attempts, tokens, workers, tasks } = FenceColumns::of(shown);
     let found = sqlx::query!(
-        "-- attempts::ended
-        select a.attempt_id, a.lease_token, a.worker_id, a.outcome, a.detail
-        from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as f(attempt_id, lease_token, worker_id)
-        join attempts a on a.attempt_id = f.attempt_id and a.lease_token = f.lease_token
-            and a.worker_id = f.worker_id",
+        r#"-- attempts::ended
+        with f as (
+            select * from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
+                as f(attempt_id, lease_token, worker_id, task_id)
+        )
+        select a.attempt_id as "attempt_id!", a.lease_token as "lease_token!", a.worker_id as "worker_id!",
+            a.outcome as "outcome!", a.detail
+        from f join attempts a on a.attempt_id = f.attempt_id and a.lease_token = f.lease_token
+            and a.worker_id = f.worker_id and a.task_id = f.task_id
+        union all
+        select c.attempt_id, c.lease_token, c.worker_id, 'succeeded', null
+        from f join commits c on c.task_id = f.task_id and c.attempt_id = f.attempt_id
+            and c.lease_token = f.lease_token and c.worker_id = f.worker_id"#,
         &attempts,
         &tokens,
-        &workers
+        &workers,
+        &tasks
     )
     .fetch_all(conn)
     .await?;
@@ -95,15 +101,17 @@ pub async fn ended(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<
 /// # Errors
 /// When the database fails.
 pub async fn is_current(conn: &mut PgConnection, shown: &ShownFence) -> Result<Option<Current>, Error> {
-    let Fence { attempt, lease_token } = shown.fence;
+    let Fence { task, attempt, lease_token } = shown.fence;
     let found = sqlx::query_scalar!(
         "-- attempts::is_current
         select attempt_id from leases
-        where attempt_id = $1 and lease_token = $2 and worker_id = $3 and expires_at > clock_timestamp()
+        where attempt_id = $1 and lease_token = $2 and worker_id = $3 and task_id = $4
+            and expires_at > clock_timestamp()
         for share",
         attempt.get(),
         lease_token.get(),
-        shown.worker.get()
+        shown.worker.get(),
+        task.get()
     )
     .fetch_optional(conn)
     .await?;

@@ -173,7 +173,7 @@ pub async fn readable(
         join dags d on d.dag_id = s.dag_id
         left join dag_versions cv on cv.dag_version_id = d.current_version
         left join dataset_versions v on v.dataset_version_id = s.current_version
-        left join runs r on r.run_id = v.run_id
+        left join runs r on r.run_id = v.dataset_version_id >> 20
         left join dag_versions mv on mv.dag_version_id = r.dag_version_id
         where s.org_id = $1 and s.name is not null and ($2::text[] is null or s.name = any($2))
         order by s.name limit $3"#,
@@ -219,7 +219,7 @@ pub async fn pinned_by(conn: &mut PgConnection, run: RunId) -> Result<Vec<Pinned
         cross join lateral jsonb_each_text(r.pins) p
         join dataset_versions v on v.dataset_version_id = p.value::bigint
         join datasets s on s.dataset_id = v.dataset_id
-        join runs m on m.run_id = v.run_id
+        join runs m on m.run_id = v.dataset_version_id >> 20
         join dag_versions mv on mv.dag_version_id = m.dag_version_id
         join users u on u.user_id in (r.triggered_by, rv.deployed_by)
         where r.run_id = $1"#,
@@ -256,7 +256,7 @@ pub async fn page(
     let found = sqlx::query!(
         r#"-- datasets::page
         select s.dataset_id, s.name as "name!", d.name as dag, s.job, s.read_roles,
-            v.dataset_version_id as "version?", v.run_id as "run_id?", v.manifest_sha256,
+            v.dataset_version_id as "version?", v.manifest_sha256,
             v.objects, v.bytes, c.at as "current_at?"
         from datasets s
         join dags d on d.dag_id = s.dag_id
@@ -281,7 +281,6 @@ pub async fn page(
         .map(|row| {
             let version = Version {
                 version: row.version,
-                run: row.run_id,
                 manifest: row.manifest_sha256,
                 objects: row.objects,
                 bytes: row.bytes,
@@ -302,7 +301,6 @@ pub async fn page(
 /// The columns of a version, all there or all absent.
 struct Version {
     version: Option<i64>,
-    run: Option<i64>,
     manifest: Option<Vec<u8>>,
     objects: Option<i64>,
     bytes: Option<i64>,
@@ -313,9 +311,10 @@ impl Version {
     fn info(self) -> Result<Option<DatasetVersionInfo>, Error> {
         let Some(version) = self.version else { return Ok(None) };
         let missing = || Error::corrupt("a dataset's current version", "it is not complete");
+        let version = DatasetVersionId::from_db(version);
         Ok(Some(DatasetVersionInfo {
-            version: DatasetVersionId::from_db(version),
-            run: RunId::from_db(self.run.ok_or_else(missing)?),
+            version,
+            run: version.run(),
             manifest: super::digest(&self.manifest.ok_or_else(missing)?)?,
             objects: self.objects.and_then(|count| u64::try_from(count).ok()).ok_or_else(missing)?,
             bytes: self.bytes.and_then(|count| u64::try_from(count).ok()).ok_or_else(missing)?,

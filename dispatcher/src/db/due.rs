@@ -9,10 +9,12 @@ use super::Error;
 pub struct Due {
     /// A task is ready now.
     pub ready: bool,
-    /// Seconds until the next delayed task is ready.
+    /// Seconds until the next delayed task is due; negative when one is.
     pub next_ready: Option<f64>,
     /// Seconds until the next lease runs out, unless it is extended; negative when one has.
     pub next_expiry: Option<f64>,
+    /// Claims are remembered that nobody asks again for.
+    pub stale_claims: bool,
 }
 
 /// What is due by the database's clock.
@@ -22,14 +24,19 @@ pub struct Due {
 pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
     let row = sqlx::query!(
         r#"-- due::due
-        select exists (select from ready where not_before <= now()) as "ready!",
-            (select extract(epoch from min(not_before) - now())::double precision
-                from ready where not_before > now()) as next_ready,
-            (select extract(epoch from min(expires_at) - now())::double precision from leases) as next_expiry"#
+        select exists (select from ready) as "ready!",
+            (select extract(epoch from min(not_before) - now())::double precision from delayed) as next_ready,
+            (select extract(epoch from min(expires_at) - now())::double precision from leases) as next_expiry,
+            exists (select from claims where claimed_at < now() - interval '1 hour') as "stale_claims!""#
     )
     .fetch_one(conn)
     .await?;
-    Ok(Due { ready: row.ready, next_ready: row.next_ready, next_expiry: row.next_expiry })
+    Ok(Due {
+        ready: row.ready,
+        next_ready: row.next_ready,
+        next_expiry: row.next_expiry,
+        stale_claims: row.stale_claims,
+    })
 }
 
 /// Asks for nothing, to see that the database answers.

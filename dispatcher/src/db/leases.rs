@@ -2,32 +2,22 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trace_contracts::{
-    AttemptId, ClaimId, LeaseToken, PartitionKey, RunId, TaskId, WorkerId, wire::worker::Fence,
-};
+use trace_contracts::{AttemptId, ClaimId, LeaseToken, RunId, TaskId, WorkerId, wire::worker::Fence};
 use uuid::Uuid;
 
 use super::Error;
 
-/// A lease with what its task is.
+/// A lease.
 #[derive(Debug, Clone)]
 pub struct LeaseRow {
     /// The attempt.
     pub attempt: AttemptId,
     /// The fence.
     pub lease_token: LeaseToken,
-    /// The task.
+    /// The task, and with it the run.
     pub task: TaskId,
-    /// The run.
-    pub run: RunId,
-    /// The job's index in the spec.
-    pub job: usize,
-    /// The partition.
-    pub partition: PartitionKey,
     /// Who holds it.
     pub worker: WorkerId,
-    /// The claim that made it.
-    pub claim: ClaimId,
     /// Tries before this one that count.
     pub failures: u32,
     /// Tries before this one whose worker was lost.
@@ -36,6 +26,14 @@ pub struct LeaseRow {
     pub started_at: DateTime<Utc>,
     /// When it ends, unless extended.
     pub expires_at: DateTime<Utc>,
+}
+
+impl LeaseRow {
+    /// The run that the task belongs to.
+    #[must_use]
+    pub const fn run(&self) -> RunId {
+        self.task.run()
+    }
 }
 
 /// A fence as a worker showed it.
@@ -47,18 +45,14 @@ pub struct ShownFence {
     pub fence: Fence,
 }
 
-/// The columns of a lease and its task, as the macros yield them.
+/// The columns of a lease, as the macros yield them.
 struct Columns {
     attempt_id: i64,
     lease_token: Uuid,
     task_id: i64,
-    run_id: i64,
-    job_no: i32,
-    partition: String,
     worker_id: i64,
-    claim_id: Uuid,
-    failures: i32,
-    losses: i32,
+    failures: i16,
+    losses: i16,
     started_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 }
@@ -71,11 +65,7 @@ impl TryFrom<Columns> for LeaseRow {
             attempt: AttemptId::from_db(columns.attempt_id),
             lease_token: LeaseToken::from_uuid(columns.lease_token),
             task: TaskId::from_db(columns.task_id),
-            run: RunId::from_db(columns.run_id),
-            job: super::job_index(columns.job_no)?,
-            partition: super::partition(&columns.partition)?,
             worker: WorkerId::from_db(columns.worker_id),
-            claim: ClaimId::from_uuid(columns.claim_id),
             failures: super::count(columns.failures)?,
             losses: super::count(columns.losses)?,
             started_at: columns.started_at,
@@ -99,50 +89,81 @@ pub struct Slot {
     pub max: u32,
 }
 
-/// Makes other transactions with one of these claims wait until this one ends, so that the same
-/// claim sent twice at once is answered from one set of leases.
+/// Makes other claims of every dispatcher wait until this transaction ends. So claims need no row
+/// locks and skip nothing, a claim sent twice at once is answered from one set of leases, and numbers
+/// of attempts can be reserved in blocks.
+///
+/// The planner is told to use the key of `ready` whatever the statistics of a table that is empty
+/// at one moment and full at the next say.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_claims(conn: &mut PgConnection, claims: &[Uuid]) -> Result<(), Error> {
+pub async fn lock_claims(conn: &mut PgConnection) -> Result<(), Error> {
     sqlx::query!(
         "-- leases::lock_claims
-        select pg_advisory_xact_lock(key) from (
-            select distinct hashtextextended(claim_id::text, 0) as key
-            from unnest($1::uuid[]) as c(claim_id) order by 1
-        ) keys",
-        claims
+        select pg_advisory_xact_lock(hashtext('trace.claims')) as locked,
+            set_config('enable_seqscan', 'off', true) as seqscan,
+            set_config('enable_bitmapscan', 'off', true) as bitmapscan"
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
     Ok(())
 }
 
-/// The leases that these claims made and that still hold.
+/// A claim that was answered before.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Who claimed.
+    pub worker: WorkerId,
+    /// The claim.
+    pub claim: ClaimId,
+    /// The attempts that it was given.
+    pub attempts: Vec<i64>,
+}
+
+/// Those of these claims that were answered before.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_claims(conn: &mut PgConnection, claims: &[Uuid]) -> Result<Vec<LeaseRow>, Error> {
+pub async fn claimed(conn: &mut PgConnection, claims: &[Uuid]) -> Result<Vec<Claimed>, Error> {
+    let found = sqlx::query!(
+        "-- leases::claimed
+        select claim_id, worker_id, attempts from claims where claim_id = any($1)",
+        claims
+    )
+    .fetch_all(conn)
+    .await?;
+    let rows = found.into_iter().map(|row| Claimed {
+        worker: WorkerId::from_db(row.worker_id),
+        claim: ClaimId::from_uuid(row.claim_id),
+        attempts: row.attempts,
+    });
+    Ok(rows.collect())
+}
+
+/// The leases of these attempts that still hold.
+///
+/// # Errors
+/// When the database fails.
+pub async fn holding(conn: &mut PgConnection, attempts: &[i64]) -> Result<Vec<LeaseRow>, Error> {
     let found = sqlx::query_as!(
         Columns,
-        "-- leases::leases_of_claims
-        select l.attempt_id, l.lease_token, l.task_id, t.run_id, t.job_no, t.partition, l.worker_id, l.claim_id,
-            l.failures, l.losses, l.started_at, l.expires_at
-        from leases l join tasks t on t.task_id = l.task_id
-        where l.claim_id = any($1) and l.expires_at > now()
-        order by l.attempt_id",
-        claims
+        "-- leases::holding
+        select attempt_id, lease_token, task_id, worker_id, failures, losses, started_at, expires_at
+        from leases where attempt_id = any($1) and expires_at > now() order by attempt_id",
+        attempts
     )
     .fetch_all(conn)
     .await?;
     rows(found)
 }
 
-/// Moves tasks that are due from `ready` to `leases`, oldest first, and deals them out to the slots
-/// in their order. With `only`, no other tasks than these.
+/// Moves ready tasks to `leases`, oldest first, deals them out to the slots in their order, and
+/// remembers which claim was given what. With `only`, no other tasks than these. Claims must be
+/// locked ([`lock_claims`]). Answers each lease with the claim that it belongs to.
 ///
 /// The rows are found and deleted by their place (`ctid`), which is stable because rows of `ready`
-/// are never updated; so the plan stays the same whatever the tables' statistics say.
+/// are never updated.
 ///
 /// # Errors
 /// When the database fails.
@@ -151,7 +172,7 @@ pub async fn claim(
     slots: &[Slot],
     only: Option<&[i64]>,
     lease_seconds: f64,
-) -> Result<Vec<LeaseRow>, Error> {
+) -> Result<Vec<(ClaimId, LeaseRow)>, Error> {
     let mut last = 0;
     let ranges: Vec<(i64, i64)> = slots
         .iter()
@@ -161,33 +182,40 @@ pub async fn claim(
             (first, last)
         })
         .collect();
-    let found = sqlx::query_as!(
-        Columns,
+    let found = sqlx::query!(
         r#"-- leases::claim
         with slots as (
             select * from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
                 as s(worker_id, claim_id, first, last)
         ), taken as (
             delete from ready where ctid = any (array(
-                select ctid from ready
-                where not_before <= now() and ($5::bigint[] is null or task_id = any($5))
-                order by task_id limit $6 for update skip locked
+                select ctid from ready where $5::bigint[] is null or task_id = any($5)
+                order by task_id limit $6
             ))
             returning task_id, failures, losses
-        ), numbered as (
-            select *, row_number() over (order by task_id) as n from taken
+        ), reserved as (
+            select setval('attempt_ids', nextval('attempt_ids') + count(*) - 1) - count(*) as base
+            from taken having count(*) > 0
+        ), dealt as (
+            select n.task_id, n.failures, n.losses, s.worker_id, s.claim_id, r.base + n.n as attempt_id
+            from (select *, row_number() over (order by task_id) as n from taken) n
+            join slots s on n.n between s.first and s.last
+            cross join reserved r
+        ), remembered as (
+            insert into claims (claim_id, worker_id, attempts)
+            select claim_id, worker_id, array_agg(attempt_id order by attempt_id) from dealt group by 1, 2
         ), leased as (
-            insert into leases (attempt_id, task_id, worker_id, claim_id, lease_token, failures, losses, expires_at)
-            select nextval('attempt_ids'), n.task_id, s.worker_id, s.claim_id, gen_random_uuid(),
-                n.failures, n.losses, now() + make_interval(secs => $7)
-            from numbered n join slots s on n.n between s.first and s.last
-            returning *
+            insert into leases (attempt_id, task_id, worker_id, lease_token, failures, losses, expires_at)
+            select attempt_id, task_id, worker_id, gen_random_uuid(), failures, losses,
+                now() + make_interval(secs => $7)
+            from dealt
+            returning attempt_id, lease_token, started_at, expires_at
         )
-        select l.attempt_id as "attempt_id!", l.lease_token as "lease_token!", l.task_id as "task_id!",
-            t.run_id as "run_id!", t.job_no as "job_no!", t.partition as "partition!",
-            l.worker_id as "worker_id!", l.claim_id as "claim_id!", l.failures as "failures!",
-            l.losses as "losses!", l.started_at as "started_at!", l.expires_at as "expires_at!"
-        from leased l join tasks t on t.task_id = l.task_id"#,
+        select d.attempt_id as "attempt_id!", l.lease_token as "lease_token!", d.task_id as "task_id!",
+            d.worker_id as "worker_id!", d.claim_id as "claim_id!", d.failures as "failures!",
+            d.losses as "losses!", l.started_at as "started_at!", l.expires_at as "expires_at!"
+        from leased l join dealt d on d.attempt_id = l.attempt_id
+        order by d.attempt_id"#,
         &slots.iter().map(|slot| slot.worker.get()).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.claim.get()).collect::<Vec<_>>(),
         &ranges.iter().map(|range| range.0).collect::<Vec<_>>(),
@@ -198,7 +226,33 @@ pub async fn claim(
     )
     .fetch_all(conn)
     .await?;
-    rows(found)
+    found
+        .into_iter()
+        .map(|row| {
+            let columns = Columns {
+                attempt_id: row.attempt_id,
+                lease_token: row.lease_token,
+                task_id: row.task_id,
+                worker_id: row.worker_id,
+                failures: row.failures,
+                losses: row.losses,
+                started_at: row.started_at,
+                expires_at: row.expires_at,
+            };
+            Ok((ClaimId::from_uuid(row.claim_id), LeaseRow::try_from(columns)?))
+        })
+        .collect()
+}
+
+/// Forgets claims that nobody asks again for.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_claims(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!("-- leases::forget_claims\ndelete from claims where claimed_at < now() - interval '1 hour'")
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 /// An attempt and the fence that was shown for it.
@@ -214,23 +268,25 @@ pub async fn extend(
     shown: &[ShownFence],
     lease_seconds: f64,
 ) -> Result<Vec<(FenceKey, DateTime<Utc>)>, Error> {
-    let (attempts, tokens, workers) = columns_of(shown);
+    let FenceColumns { attempts, tokens, workers, tasks } = FenceColumns::of(shown);
     let found = sqlx::query!(
         "-- leases::extend
         with held as (
             select l.attempt_id
-            from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as f(attempt_id, lease_token, worker_id)
+            from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
+                as f(attempt_id, lease_token, worker_id, task_id)
             join leases l on l.attempt_id = f.attempt_id and l.lease_token = f.lease_token
-                and l.worker_id = f.worker_id
+                and l.worker_id = f.worker_id and l.task_id = f.task_id
             where l.expires_at > clock_timestamp()
             order by l.attempt_id for no key update of l
         )
-        update leases l set expires_at = now() + make_interval(secs => $4)
+        update leases l set expires_at = now() + make_interval(secs => $5)
         from held where held.attempt_id = l.attempt_id
         returning l.attempt_id, l.lease_token, l.worker_id, l.expires_at",
         &attempts,
         &tokens,
         &workers,
+        &tasks,
         lease_seconds
     )
     .fetch_all(conn)
@@ -253,20 +309,21 @@ impl ShownFence {
 /// # Errors
 /// When the database fails.
 pub async fn peek(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<LeaseRow>, Error> {
-    let (attempts, tokens, workers) = columns_of(shown);
+    let FenceColumns { attempts, tokens, workers, tasks } = FenceColumns::of(shown);
     let found = sqlx::query_as!(
         Columns,
         "-- leases::peek
-        select l.attempt_id, l.lease_token, l.task_id, t.run_id, t.job_no, t.partition, l.worker_id, l.claim_id,
-            l.failures, l.losses, l.started_at, l.expires_at
-        from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as f(attempt_id, lease_token, worker_id)
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
+            as f(attempt_id, lease_token, worker_id, task_id)
         join leases l on l.attempt_id = f.attempt_id and l.lease_token = f.lease_token
-            and l.worker_id = f.worker_id
-        join tasks t on t.task_id = l.task_id
+            and l.worker_id = f.worker_id and l.task_id = f.task_id
         where l.expires_at > now()",
         &attempts,
         &tokens,
-        &workers
+        &workers,
+        &tasks
     )
     .fetch_all(conn)
     .await?;
@@ -278,41 +335,41 @@ pub async fn peek(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<L
 /// # Errors
 /// When the database fails.
 pub async fn hold(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<LeaseRow>, Error> {
-    let (attempts, tokens, workers) = columns_of(shown);
+    let FenceColumns { attempts, tokens, workers, tasks } = FenceColumns::of(shown);
     let found = sqlx::query_as!(
         Columns,
         "-- leases::hold
-        select l.attempt_id, l.lease_token, l.task_id, t.run_id, t.job_no, t.partition, l.worker_id, l.claim_id,
-            l.failures, l.losses, l.started_at, l.expires_at
-        from unnest($1::bigint[], $2::uuid[], $3::bigint[]) as f(attempt_id, lease_token, worker_id)
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
+            as f(attempt_id, lease_token, worker_id, task_id)
         join leases l on l.attempt_id = f.attempt_id and l.lease_token = f.lease_token
-            and l.worker_id = f.worker_id
-        join tasks t on t.task_id = l.task_id
+            and l.worker_id = f.worker_id and l.task_id = f.task_id
         where l.expires_at > clock_timestamp()
         order by l.attempt_id for update of l",
         &attempts,
         &tokens,
-        &workers
+        &workers,
+        &tasks
     )
     .fetch_all(conn)
     .await?;
     rows(found)
 }
 
-/// Attempts whose lease has run out, and the runs that they belong to; without a lock.
+/// Attempts whose lease has run out, and their tasks; without a lock.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn expired(conn: &mut PgConnection, limit: i64) -> Result<Vec<(AttemptId, RunId)>, Error> {
+pub async fn expired(conn: &mut PgConnection, limit: i64) -> Result<Vec<(AttemptId, TaskId)>, Error> {
     let found = sqlx::query!(
         "-- leases::expired
-        select l.attempt_id, t.run_id from leases l join tasks t on t.task_id = l.task_id
-        where l.expires_at <= clock_timestamp() limit $1",
+        select attempt_id, task_id from leases where expires_at <= clock_timestamp() limit $1",
         limit
     )
     .fetch_all(conn)
     .await?;
-    Ok(found.iter().map(|row| (AttemptId::from_db(row.attempt_id), RunId::from_db(row.run_id))).collect())
+    Ok(found.iter().map(|row| (AttemptId::from_db(row.attempt_id), TaskId::from_db(row.task_id))).collect())
 }
 
 /// Those of these attempts whose lease has run out, locked. One that was extended since is not
@@ -324,9 +381,9 @@ pub async fn hold_expired(conn: &mut PgConnection, attempts: &[i64]) -> Result<V
     let found = sqlx::query_as!(
         Columns,
         "-- leases::hold_expired
-        select l.attempt_id, l.lease_token, l.task_id, t.run_id, t.job_no, t.partition, l.worker_id, l.claim_id,
-            l.failures, l.losses, l.started_at, l.expires_at
-        from leases l join tasks t on t.task_id = l.task_id
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from leases l
         where l.attempt_id = any($1) and l.expires_at <= clock_timestamp()
         order by l.attempt_id for update of l",
         attempts
@@ -341,15 +398,17 @@ pub async fn hold_expired(conn: &mut PgConnection, attempts: &[i64]) -> Result<V
 /// # Errors
 /// When the database fails.
 pub async fn hold_run(conn: &mut PgConnection, run: RunId) -> Result<Vec<LeaseRow>, Error> {
+    let (first, last) = TaskId::span(run);
     let found = sqlx::query_as!(
         Columns,
         "-- leases::hold_run
-        select l.attempt_id, l.lease_token, l.task_id, t.run_id, t.job_no, t.partition, l.worker_id, l.claim_id,
-            l.failures, l.losses, l.started_at, l.expires_at
-        from leases l join tasks t on t.task_id = l.task_id
-        where t.run_id = $1
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from leases l
+        where l.task_id between $1 and $2
         order by l.attempt_id for update of l",
-        run.get()
+        first,
+        last
     )
     .fetch_all(conn)
     .await?;
@@ -364,9 +423,9 @@ pub async fn current(conn: &mut PgConnection, attempt: AttemptId) -> Result<Opti
     let found = sqlx::query_as!(
         Columns,
         "-- leases::current
-        select l.attempt_id, l.lease_token, l.task_id, t.run_id, t.job_no, t.partition, l.worker_id, l.claim_id,
-            l.failures, l.losses, l.started_at, l.expires_at
-        from leases l join tasks t on t.task_id = l.task_id
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from leases l
         where l.attempt_id = $1 and l.expires_at > now()",
         attempt.get()
     )
@@ -393,9 +452,21 @@ pub async fn dead(conn: &mut PgConnection, attempts: &[i64]) -> Result<Vec<Attem
     Ok(found.into_iter().filter_map(AttemptId::new).collect())
 }
 
-fn columns_of(shown: &[ShownFence]) -> (Vec<i64>, Vec<Uuid>, Vec<i64>) {
-    let attempts = shown.iter().map(|one| one.fence.attempt.get()).collect();
-    let tokens = shown.iter().map(|one| one.fence.lease_token.get()).collect();
-    let workers = shown.iter().map(|one| one.worker.get()).collect();
-    (attempts, tokens, workers)
+/// Fences, a column each.
+pub(super) struct FenceColumns {
+    pub(super) attempts: Vec<i64>,
+    pub(super) tokens: Vec<Uuid>,
+    pub(super) workers: Vec<i64>,
+    pub(super) tasks: Vec<i64>,
+}
+
+impl FenceColumns {
+    pub(super) fn of(shown: &[ShownFence]) -> Self {
+        Self {
+            attempts: shown.iter().map(|one| one.fence.attempt.get()).collect(),
+            tokens: shown.iter().map(|one| one.fence.lease_token.get()).collect(),
+            workers: shown.iter().map(|one| one.worker.get()).collect(),
+            tasks: shown.iter().map(|one| one.fence.task.get()).collect(),
+        }
+    }
 }

@@ -1,24 +1,33 @@
-//! Manifests by their hash.
+//! Manifests, by the version that they belong to and their hash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
-use trace_contracts::{Manifest, Sha256};
+use trace_contracts::{DatasetVersionId, Manifest, Sha256};
 
 use super::Error;
 
-/// The canonical form of a partition's or a whole version's manifest.
+/// The canonical form of a version's manifest, or of one of its partitions'.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn by_hash(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<String>, Error> {
+pub async fn of_version(
+    conn: &mut PgConnection,
+    version: DatasetVersionId,
+    sha256: &Sha256,
+) -> Result<Option<String>, Error> {
     let found = sqlx::query_scalar!(
-        r#"-- manifests::by_hash
+        r#"-- manifests::of_version
         select manifest as "manifest!" from (
-            (select manifest from commits where manifest_sha256 = $1 limit 1)
+            (select v.manifest from dataset_versions v
+                where v.dataset_version_id = $1 and v.manifest_sha256 = $2 and v.manifest is not null)
             union all
-            (select manifest from dataset_versions where manifest_sha256 = $1 limit 1)
+            (select c.manifest from dataset_versions v
+                join commits c on c.task_id >= v.dataset_version_id
+                    and c.task_id < v.dataset_version_id + v.partitions_total
+                where v.dataset_version_id = $1 and c.manifest_sha256 = $2 limit 1)
         ) found limit 1"#,
+        version.get(),
         &sha256.as_bytes()[..]
     )
     .fetch_optional(conn)
@@ -26,20 +35,20 @@ pub async fn by_hash(conn: &mut PgConnection, sha256: &Sha256) -> Result<Option<
     Ok(found)
 }
 
-/// Several manifests by their hashes.
+/// Several manifests.
 ///
 /// # Errors
 /// When the database fails, or a manifest can't be read.
-pub async fn by_hashes(
+pub async fn of_versions(
     conn: &mut PgConnection,
-    hashes: &[Sha256],
+    wanted: &BTreeSet<(DatasetVersionId, Sha256)>,
 ) -> Result<BTreeMap<Sha256, Manifest>, Error> {
     let mut manifests = BTreeMap::new();
-    for hash in hashes {
-        if let Some(json) = by_hash(conn, hash).await? {
+    for (version, sha256) in wanted {
+        if let Some(json) = of_version(conn, *version, sha256).await? {
             let manifest =
                 serde_json::from_str(&json).map_err(|error| Error::corrupt("a manifest", error))?;
-            manifests.insert(*hash, manifest);
+            manifests.insert(*sha256, manifest);
         }
     }
     Ok(manifests)

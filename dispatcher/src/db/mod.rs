@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod audit;
 pub mod blobs;
 pub mod checkpoints;
+pub mod commits;
 pub mod dags;
 pub mod datasets;
 pub mod due;
@@ -20,7 +21,7 @@ pub mod tasks;
 pub mod users;
 pub mod versions;
 
-use trace_contracts::{Name, PartitionKey, Sha256};
+use trace_contracts::{Name, Sha256};
 
 /// Why a statement did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -59,20 +60,8 @@ fn exactly(what: &'static str, expected: usize, changed: u64) -> Result<(), Erro
     Err(Error::corrupt(what, format!("{expected} rows should have changed and {changed} did")))
 }
 
-fn job_index(job_no: i32) -> Result<usize, Error> {
-    usize::try_from(job_no).map_err(|error| Error::corrupt("a job's number", error))
-}
-
-fn job_no(job: usize) -> Result<i32, Error> {
-    i32::try_from(job).map_err(|error| Error::corrupt("a job's number", error))
-}
-
-fn count(count: i32) -> Result<u32, Error> {
+fn count(count: i16) -> Result<u32, Error> {
     u32::try_from(count).map_err(|error| Error::corrupt("a count", error))
-}
-
-fn partition(text: &str) -> Result<PartitionKey, Error> {
-    text.parse().map_err(|error| Error::corrupt("a partition key", error))
 }
 
 fn name(text: &str) -> Result<Name, Error> {

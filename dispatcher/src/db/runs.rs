@@ -1,6 +1,6 @@
 //! `runs`, as transitions need them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{PgConnection, types::Json};
 use trace_contracts::{DagVersionId, DatasetVersionId, Name, OrgId, RunId, UserId, wire::user::RunState};
@@ -209,6 +209,17 @@ pub async fn exists(conn: &mut PgConnection, org: OrgId, run: RunId) -> Result<O
     .fetch_optional(conn)
     .await?;
     Ok(found.map(RunId::from_db))
+}
+
+/// Where these runs stand.
+///
+/// # Errors
+/// When the database fails.
+pub async fn states(conn: &mut PgConnection, runs: &[i64]) -> Result<HashMap<RunId, RunState>, Error> {
+    let found = sqlx::query!("-- runs::states\nselect run_id, state from runs where run_id = any($1)", runs)
+        .fetch_all(conn)
+        .await?;
+    found.iter().map(|row| Ok((RunId::from_db(row.run_id), state(&row.state)?))).collect()
 }
 
 fn numbers(pins: &BTreeMap<Name, DatasetVersionId>) -> BTreeMap<&Name, i64> {

@@ -1,4 +1,4 @@
-//! Runs and tasks as people read them. A task's state is told by which table its row is in.
+//! Runs and attempts as people read them.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use trace_contracts::{
     AttemptId, DagVersionId, OrgId, RunId, TaskId,
     wire::{
-        user::{AttemptInfo, NumberedLogLine, RunInfo, RunState, TaskCounts, TaskInfo, TaskState},
+        user::{AttemptInfo, NumberedLogLine, RunInfo, RunState, TaskCounts},
         worker::LogStream,
     },
 };
@@ -25,29 +25,6 @@ pub struct RunFilter<'a> {
     pub before: Option<RunId>,
 }
 
-/// Which tasks to read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TaskFilter {
-    /// Only this one.
-    pub task: Option<TaskId>,
-    /// Only this run's.
-    pub run: Option<RunId>,
-    /// Only this state's, of those that ended.
-    pub dead: Dead,
-    /// Only those after this one.
-    pub after: Option<TaskId>,
-}
-
-/// Whether to read dead tasks only.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Dead {
-    /// Tasks of every state.
-    #[default]
-    Any,
-    /// The dead-letter list.
-    Only,
-}
-
 /// Attempts of one task that are shown: the newest.
 const ATTEMPTS_SHOWN: i64 = 50;
 
@@ -63,7 +40,8 @@ pub async fn runs(
 ) -> Result<Vec<RunInfo>, Error> {
     let found = sqlx::query!(
         r#"-- runs_read::runs
-        select r.run_id, d.name as dag, r.dag_version_id, r.state, r.tasks_total, r.created_at, r.finished_at
+        select r.run_id, d.name as dag, r.dag_version_id, r.state, r.tasks_total, r.tasks_succeeded,
+            r.tasks_dead, r.created_at, r.finished_at
         from runs r
         join dag_versions v on v.dag_version_id = r.dag_version_id
         join dags d on d.dag_id = v.dag_id
@@ -78,20 +56,24 @@ pub async fn runs(
     )
     .fetch_all(&mut *conn)
     .await?;
-    let ids: Vec<i64> = found.iter().map(|row| row.run_id).collect();
-    let created = counts(conn, &ids).await?;
+    let ids: Vec<RunId> = found.iter().map(|row| RunId::from_db(row.run_id)).collect();
+    let placed = placed(conn, &ids).await?;
     found
         .into_iter()
         .map(|row| {
-            let state = run_state(&row.state)?;
-            let created = created.get(&row.run_id).copied().unwrap_or_default();
-            let total = u64::try_from(row.tasks_total).map_err(|error| Error::corrupt("a count", error))?;
+            let (run, state) = (RunId::from_db(row.run_id), run_state(&row.state)?);
+            let placed = placed.get(&run).copied().unwrap_or_default();
+            let ended = Ended {
+                total: count(row.tasks_total.into())?,
+                succeeded: count(row.tasks_succeeded.into())?,
+                dead: count(row.tasks_dead.into())?,
+            };
             Ok(RunInfo {
-                run: RunId::from_db(row.run_id),
+                run,
                 dag: super::name(&row.dag)?,
                 version: DagVersionId::from_db(row.dag_version_id),
                 state,
-                tasks: with_uncreated(created, total, state),
+                tasks: counts(placed, ended, state),
                 created_at: row.created_at,
                 finished_at: row.finished_at,
             })
@@ -99,112 +81,81 @@ pub async fn runs(
         .collect()
 }
 
-/// Tasks that have no row yet wait while the run goes on, and are skipped once it has ended.
-fn with_uncreated(mut counts: TaskCounts, total: u64, state: RunState) -> TaskCounts {
-    let TaskCounts { waiting: _, queued, running, failed, succeeded, dead, cancelled, skipped } = counts;
-    let created = queued + running + failed + succeeded + dead + cancelled + skipped;
-    let uncreated = total.saturating_sub(created);
+/// What a run's own row says of its tasks.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    total: u64,
+    succeeded: u64,
+    dead: u64,
+}
+
+/// Tasks that have no row wait while the run goes on, and are skipped once it has ended.
+fn counts(placed: TaskCounts, ended: Ended, state: RunState) -> TaskCounts {
+    let mut counts = TaskCounts { succeeded: ended.succeeded, dead: ended.dead, ..placed };
+    let TaskCounts { queued, running, failed, succeeded, dead, cancelled, .. } = counts;
+    let without = ended.total.saturating_sub(queued + running + failed + succeeded + dead + cancelled);
     if state == RunState::Running {
-        counts.waiting = uncreated;
+        counts.waiting = without;
     } else {
-        counts.skipped += uncreated;
+        counts.skipped = without;
     }
     counts
 }
 
-async fn counts(conn: &mut PgConnection, runs: &[i64]) -> Result<HashMap<i64, TaskCounts>, Error> {
+/// Tasks of runs by state, of those whose number the run's own row does not tell.
+async fn placed(conn: &mut PgConnection, runs: &[RunId]) -> Result<HashMap<RunId, TaskCounts>, Error> {
+    let (first, last): (Vec<i64>, Vec<i64>) = runs.iter().map(|run| TaskId::span(*run)).unzip();
     let found = sqlx::query!(
-        r#"-- runs_read::counts
-        select t.run_id,
-            count(*) filter (where q.failures = 0) as "queued!",
-            count(*) filter (where q.failures > 0) as "failed!",
-            count(l.task_id) as "running!",
-            count(*) filter (where e.state = 'succeeded') as "succeeded!",
-            count(*) filter (where e.state = 'dead') as "dead!",
-            count(*) filter (where e.state = 'cancelled') as "cancelled!",
-            count(*) filter (where e.state = 'skipped') as "skipped!"
-        from tasks t
-        left join task_ends e on e.task_id = t.task_id
-        left join leases l on l.task_id = t.task_id
-        left join ready q on q.task_id = t.task_id
-        where t.run_id = any($1)
-        group by t.run_id"#,
-        runs
+        r#"-- runs_read::placed
+        select r.first >> 20 as "run_id!", q.queued as "queued!", q.failed + d.failed as "failed!",
+            l.running as "running!", e.cancelled as "cancelled!"
+        from unnest($1::bigint[], $2::bigint[]) as r(first, last)
+        cross join lateral (
+            select count(*) filter (where failures = 0) as queued, count(*) filter (where failures > 0) as failed
+            from ready where task_id between r.first and r.last
+        ) q
+        cross join lateral (
+            select count(*) as failed from delayed where task_id between r.first and r.last
+        ) d
+        cross join lateral (
+            select count(*) as running from leases where task_id between r.first and r.last
+        ) l
+        cross join lateral (
+            select count(*) as cancelled from task_ends
+            where task_id between r.first and r.last and state = 'cancelled'
+        ) e"#,
+        &first,
+        &last
     )
     .fetch_all(conn)
     .await?;
-    let count = |number: i64| u64::try_from(number).map_err(|error| Error::corrupt("a count", error));
     found
         .into_iter()
         .map(|row| {
             let counts = TaskCounts {
-                waiting: 0,
                 queued: count(row.queued)?,
                 running: count(row.running)?,
                 failed: count(row.failed)?,
-                succeeded: count(row.succeeded)?,
-                dead: count(row.dead)?,
                 cancelled: count(row.cancelled)?,
-                skipped: count(row.skipped)?,
+                ..TaskCounts::default()
             };
-            Ok((row.run_id, counts))
+            Ok((RunId::from_db(row.run_id), counts))
         })
         .collect()
 }
 
-/// Tasks of an org, oldest first, each with its attempts.
+fn count(number: i64) -> Result<u64, Error> {
+    u64::try_from(number).map_err(|error| Error::corrupt("a count", error))
+}
+
+/// The newest attempts of these tasks, oldest first.
 ///
 /// # Errors
-/// When the database fails, or a row can't be read.
-pub async fn tasks(
+/// When the database fails.
+pub async fn attempts(
     conn: &mut PgConnection,
-    org: OrgId,
-    filter: TaskFilter,
-    limit: i64,
-) -> Result<Vec<TaskInfo>, Error> {
-    let found = sqlx::query!(
-        r#"-- runs_read::tasks
-        select t.task_id, t.run_id, t.partition, v.spec -> 'jobs' -> t.job_no ->> 'name' as "job!",
-            e.state as "ended?", l.task_id as "leased?", q.failures as "failures?", q.not_before as "not_before?"
-        from tasks t
-        join runs r on r.run_id = t.run_id
-        join dag_versions v on v.dag_version_id = r.dag_version_id
-        left join task_ends e on e.task_id = t.task_id
-        left join leases l on l.task_id = t.task_id
-        left join ready q on q.task_id = t.task_id
-        where r.org_id = $1 and ($2::bigint is null or t.task_id = $2)
-            and ($3::bigint is null or t.run_id = $3) and (not $4 or e.state = 'dead')
-            and ($5::bigint is null or t.task_id > $5)
-        order by t.task_id limit $6"#,
-        org.get(),
-        filter.task.map(TaskId::get),
-        filter.run.map(RunId::get),
-        filter.dead == Dead::Only,
-        filter.after.map(TaskId::get),
-        limit
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    let ids: Vec<i64> = found.iter().map(|row| row.task_id).collect();
-    let mut attempts = attempts(conn, &ids).await?;
-    found
-        .into_iter()
-        .map(|row| {
-            let state = task_state(row.ended.as_deref(), row.leased.is_some(), row.failures)?;
-            Ok(TaskInfo {
-                task: TaskId::from_db(row.task_id),
-                run: RunId::from_db(row.run_id),
-                job: super::name(&row.job)?,
-                partition: super::partition(&row.partition)?,
-                state,
-                attempts: attempts.remove(&row.task_id).unwrap_or_default(),
-                retry_at: row.not_before.filter(|_| state == TaskState::Failed),
-            })
-        })
-        .collect()
-}
-
-async fn attempts(conn: &mut PgConnection, tasks: &[i64]) -> Result<HashMap<i64, Vec<AttemptInfo>>, Error> {
+    tasks: &[i64],
+) -> Result<HashMap<TaskId, Vec<AttemptInfo>>, Error> {
     let found = sqlx::query!(
         r#"-- runs_read::attempts
         select t.task_id as "task_id!", a.attempt_id as "attempt_id!", w.name as worker,
@@ -213,6 +164,9 @@ async fn attempts(conn: &mut PgConnection, tasks: &[i64]) -> Result<HashMap<i64,
         cross join lateral (
             select attempt_id, worker_id, started_at, ended_at, outcome, detail
             from attempts where task_id = t.task_id
+            union all
+            select attempt_id, worker_id, started_at, committed_at, 'succeeded', null
+            from commits where task_id = t.task_id
             union all
             select attempt_id, worker_id, started_at, null, null, null from leases where task_id = t.task_id
             order by attempt_id desc limit $2
@@ -224,9 +178,9 @@ async fn attempts(conn: &mut PgConnection, tasks: &[i64]) -> Result<HashMap<i64,
     )
     .fetch_all(conn)
     .await?;
-    let mut attempts: HashMap<i64, Vec<AttemptInfo>> = HashMap::new();
+    let mut attempts: HashMap<TaskId, Vec<AttemptInfo>> = HashMap::new();
     for row in found {
-        attempts.entry(row.task_id).or_default().push(AttemptInfo {
+        attempts.entry(TaskId::from_db(row.task_id)).or_default().push(AttemptInfo {
             attempt: AttemptId::from_db(row.attempt_id),
             worker: row.worker,
             started_at: row.started_at,
@@ -260,14 +214,15 @@ pub async fn logged_attempt(
     let found = sqlx::query!(
         r#"-- runs_read::logged_attempt
         select a.attempt_id as "attempt_id!", a.ended as "ended!"
-        from tasks t
-        join runs r on r.run_id = t.run_id
+        from runs r
         cross join lateral (
-            select attempt_id, true as ended from attempts where task_id = t.task_id
+            select attempt_id, true as ended from attempts where task_id = $1
             union all
-            select attempt_id, false from leases where task_id = t.task_id
+            select attempt_id, true from commits where task_id = $1
+            union all
+            select attempt_id, false from leases where task_id = $1
         ) a
-        where t.task_id = $1 and r.org_id = $2 and ($3::bigint is null or a.attempt_id = $3)
+        where r.run_id = $1::bigint >> 20 and r.org_id = $2 and ($3::bigint is null or a.attempt_id = $3)
         order by a.attempt_id desc limit 1"#,
         task.get(),
         org.get(),
@@ -328,48 +283,17 @@ fn run_state(text: &str) -> Result<RunState, Error> {
         .ok_or_else(|| Error::corrupt("a run's state", text))
 }
 
-/// The one place that tells a task's state from its rows.
-fn task_state(ended: Option<&str>, leased: bool, failures: Option<i32>) -> Result<TaskState, Error> {
-    match (ended, leased, failures) {
-        (Some(ended), false, None) => {
-            [TaskState::Succeeded, TaskState::Dead, TaskState::Cancelled, TaskState::Skipped]
-                .into_iter()
-                .find(|state| state.as_str() == ended)
-                .ok_or_else(|| Error::corrupt("a task's end", ended))
-        }
-        (None, true, None) => Ok(TaskState::Running),
-        (None, false, Some(0)) => Ok(TaskState::Queued),
-        (None, false, Some(_)) => Ok(TaskState::Failed),
-        rows => Err(Error::corrupt("a task", format!("its rows contradict each other: {rows:?}"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_task_has_one_state() {
-        assert_eq!(task_state(Some("dead"), false, None).unwrap(), TaskState::Dead);
-        assert_eq!(task_state(None, true, None).unwrap(), TaskState::Running);
-        assert_eq!(task_state(None, false, Some(0)).unwrap(), TaskState::Queued);
-        assert_eq!(task_state(None, false, Some(2)).unwrap(), TaskState::Failed);
-        for (ended, leased, failures) in [
-            (None, false, None),
-            (Some("dead"), true, None),
-            (None, true, Some(0)),
-            (Some("gone"), false, None),
-        ] {
-            assert!(task_state(ended, leased, failures).is_err());
-        }
-    }
-
-    #[test]
-    fn what_was_never_created_waits_or_was_skipped() {
-        let created = TaskCounts { succeeded: 3, dead: 1, ..TaskCounts::default() };
-        assert_eq!(with_uncreated(created, 10, RunState::Running).waiting, 6);
-        let ended = with_uncreated(created, 10, RunState::Failed);
-        assert_eq!((ended.waiting, ended.skipped), (0, 6));
-        assert_eq!(with_uncreated(created, 4, RunState::Succeeded), created);
+    fn what_has_no_row_waits_or_was_skipped() {
+        let (placed, ended) = (TaskCounts::default(), Ended { total: 10, succeeded: 3, dead: 1 });
+        assert_eq!(counts(placed, ended, RunState::Running).waiting, 6);
+        let failed = counts(placed, ended, RunState::Failed);
+        assert_eq!((failed.waiting, failed.skipped), (0, 6));
+        let running = TaskCounts { queued: 2, running: 4, ..placed };
+        assert_eq!(counts(running, ended, RunState::Running).waiting, 0);
     }
 }

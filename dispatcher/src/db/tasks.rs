@@ -1,51 +1,14 @@
-//! `tasks` and `task_ends`.
+//! `task_ends`, and where tasks stand.
 
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trace_contracts::{OrgId, RunId, TaskId, wire::user::TaskState};
+use trace_contracts::{OrgId, TaskId, wire::user::TaskState};
 
 use super::Error;
-use crate::planner::CheckedPlan;
 
-/// Creates the planned tasks of several runs and makes them ready; answers the new ones. A task
-/// that is there already is left alone. The runs' rows are locked, so that looking first is enough,
-/// and costs less of the log than `on conflict` does; the unique key is there all the same.
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_planned(
-    conn: &mut PgConnection,
-    plans: &[(RunId, CheckedPlan)],
-) -> Result<Vec<(RunId, TaskId)>, Error> {
-    let planned = || plans.iter().flat_map(|(run, plan)| plan.tasks().iter().map(move |task| (run, task)));
-    let mut jobs = Vec::new();
-    for (_, task) in planned() {
-        jobs.push(super::job_no(task.job)?);
-    }
-    let inserted = sqlx::query!(
-        "-- tasks::insert_planned
-        with inserted as (
-            insert into tasks (run_id, job_no, partition)
-            select p.run_id, p.job_no, p.partition
-            from unnest($1::bigint[], $2::integer[], $3::text[]) as p(run_id, job_no, partition)
-            where not exists (
-                select from tasks t
-                where t.run_id = p.run_id and t.job_no = p.job_no and t.partition = p.partition
-            )
-            returning task_id, run_id
-        ), queued as (
-            insert into ready (task_id) select task_id from inserted
-        )
-        select task_id, run_id from inserted",
-        &planned().map(|(run, _)| run.get()).collect::<Vec<_>>(),
-        &jobs,
-        &planned().map(|(_, task)| task.partition.to_string()).collect::<Vec<_>>()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(inserted.iter().map(|row| (RunId::from_db(row.run_id), TaskId::from_db(row.task_id))).collect())
-}
-
-/// Ends tasks, all in the same way.
+/// Ends tasks without a commit, all in the same way.
 ///
 /// # Errors
 /// When the database fails, or a task has ended before.
@@ -61,24 +24,7 @@ pub async fn end(conn: &mut PgConnection, tasks: &[TaskId], state: TaskState) ->
     Ok(())
 }
 
-/// The run of a task of this org.
-///
-/// # Errors
-/// When the database fails.
-pub async fn run_of(conn: &mut PgConnection, org: OrgId, task: TaskId) -> Result<Option<RunId>, Error> {
-    let run = sqlx::query_scalar!(
-        "-- tasks::run_of
-        select t.run_id from tasks t join runs r on r.run_id = t.run_id
-        where t.task_id = $1 and r.org_id = $2",
-        task.get(),
-        org.get()
-    )
-    .fetch_optional(conn)
-    .await?;
-    Ok(run.map(RunId::from_db))
-}
-
-/// Takes a task off the dead-letter list; `false` when it was not on it.
+/// Takes a task off the dead-letter list.
 ///
 /// # Errors
 /// When the database fails.
@@ -104,4 +50,78 @@ pub enum Revived {
     Yes,
     /// It was not dead, and nothing changed.
     WasNotDead,
+}
+
+/// Where a task stands, as far as its rows tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state.
+    pub state: TaskState,
+    /// Not before then, for one that waits for its next try.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// Where these tasks stand. One without a row is left out: it waits for its inputs, or was skipped.
+///
+/// # Errors
+/// When the database fails, or a task is in two places.
+pub async fn standings(conn: &mut PgConnection, tasks: &[i64]) -> Result<HashMap<TaskId, Standing>, Error> {
+    let found = sqlx::query!(
+        r#"-- tasks::standings
+        select task_id as "task_id!", state as "state!", not_before from (
+            select task_id, case when failures > 0 then 'failed' else 'queued' end as state,
+                null::timestamptz as not_before
+            from ready where task_id = any($1)
+            union all select task_id, 'failed', not_before from delayed where task_id = any($1)
+            union all select task_id, 'running', null from leases where task_id = any($1)
+            union all select task_id, 'succeeded', null from commits where task_id = any($1)
+            union all select task_id, state, null from task_ends where task_id = any($1)
+        ) places"#,
+        tasks
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut standings = HashMap::with_capacity(found.len());
+    for row in found {
+        let task = TaskId::from_db(row.task_id);
+        let standing = Standing { state: state(&row.state)?, retry_at: row.not_before };
+        if let Some(other) = standings.insert(task, standing) {
+            return Err(Error::corrupt(
+                "a task",
+                format!("{task} is {} and {}", other.state.as_str(), row.state),
+            ));
+        }
+    }
+    Ok(standings)
+}
+
+/// Dead tasks of an org after `after`, in the order of their ids.
+///
+/// # Errors
+/// When the database fails.
+pub async fn dead(
+    conn: &mut PgConnection,
+    org: OrgId,
+    after: Option<TaskId>,
+    limit: i64,
+) -> Result<Vec<TaskId>, Error> {
+    let found = sqlx::query_scalar!(
+        "-- tasks::dead
+        select e.task_id from task_ends e join runs r on r.run_id = e.task_id >> 20
+        where e.state = 'dead' and r.org_id = $1 and ($2::bigint is null or e.task_id > $2)
+        order by e.task_id limit $3",
+        org.get(),
+        after.map(TaskId::get),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.into_iter().map(TaskId::from_db).collect())
+}
+
+fn state(text: &str) -> Result<TaskState, Error> {
+    TaskState::ALL
+        .into_iter()
+        .find(|state| state.as_str() == text)
+        .ok_or_else(|| Error::corrupt("a task's state", text))
 }

@@ -1,9 +1,7 @@
-//! `dataset_versions`, `commits` and `cut_overs`: what runs put into datasets.
+//! `dataset_versions` and `cut_overs`: what runs put into datasets.
 
 use sqlx::PgConnection;
-use trace_contracts::{
-    AttemptId, DagId, DatasetId, DatasetVersionId, Name, OrgId, PartitionKey, RunId, Sha256, TaskId,
-};
+use trace_contracts::{DagId, DatasetId, DatasetVersionId, Name, OrgId, RunId, Sha256};
 
 use super::Error;
 use crate::outputs::Outputs;
@@ -20,29 +18,21 @@ pub struct Current {
 /// A version of one job of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct VersionRow {
-    /// The run.
-    pub run: RunId,
-    /// The job's index in the spec.
-    pub job: usize,
-    /// The version.
+    /// The version, and with it the run.
     pub version: DatasetVersionId,
     /// The dataset.
     pub dataset: DatasetId,
 }
 
-/// A partition to commit.
+/// A version to open: one for each job of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct NewCommit<'a> {
+pub struct NewVersion<'a> {
+    /// The job.
+    pub job: &'a Name,
     /// The version.
     pub version: DatasetVersionId,
-    /// The partition.
-    pub partition: &'a PartitionKey,
-    /// The task that made it.
-    pub task: TaskId,
-    /// The attempt that made it.
-    pub attempt: AttemptId,
-    /// What it consists of.
-    pub outputs: &'a Outputs,
+    /// Its partitions.
+    pub partitions: usize,
 }
 
 /// A version whose last partition came in.
@@ -52,6 +42,23 @@ pub struct Completed {
     pub version: DatasetVersionId,
     /// All partitions' objects.
     pub outputs: Outputs,
+    /// Whether the manifest is written here, or read from the version's only commit.
+    pub partitions: Partitions,
+}
+
+impl Completed {
+    fn manifest(&self) -> Option<String> {
+        (self.partitions == Partitions::Many).then(|| self.outputs.json().to_owned())
+    }
+}
+
+/// How many partitions a version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partitions {
+    /// One.
+    One,
+    /// Several.
+    Many,
 }
 
 /// Pins: the published datasets of these names.
@@ -101,59 +108,56 @@ pub async fn ensure_datasets(
     Ok(())
 }
 
-/// Opens a version of each job's dataset for a run: `jobs` and `partitions` by job.
+/// Opens a version of each job's dataset for a run.
 ///
 /// # Errors
 /// When the database fails, or a job has no dataset.
-pub async fn open(
-    conn: &mut PgConnection,
-    run: RunId,
-    dag: DagId,
-    jobs: &[String],
-    partitions: &[i32],
-) -> Result<(), Error> {
+pub async fn open(conn: &mut PgConnection, dag: DagId, versions: &[NewVersion<'_>]) -> Result<(), Error> {
+    let mut partitions = Vec::with_capacity(versions.len());
+    for one in versions {
+        let count = i32::try_from(one.partitions);
+        partitions.push(count.map_err(|error| Error::corrupt("a count of partitions", error))?);
+    }
     let opened = sqlx::query!(
         "-- versions::open
-        insert into dataset_versions (dataset_id, run_id, job_no, partitions_total)
-        select d.dataset_id, $1, (j.n - 1)::integer, j.partitions
-        from unnest($3::text[], $4::integer[]) with ordinality as j(job, partitions, n)
-        join datasets d on d.dag_id = $2 and d.job = j.job
-        order by j.n",
-        run.get(),
+        insert into dataset_versions (dataset_version_id, dataset_id, partitions_total)
+        select n.version, d.dataset_id, n.partitions
+        from unnest($2::bigint[], $3::text[], $4::integer[]) as n(version, job, partitions)
+        join datasets d on d.dag_id = $1 and d.job = n.job
+        order by n.version",
         dag.get(),
-        jobs,
-        partitions
+        &versions.iter().map(|one| one.version.get()).collect::<Vec<_>>(),
+        &versions.iter().map(|one| one.job.to_string()).collect::<Vec<_>>(),
+        &partitions
     )
     .execute(conn)
     .await?
     .rows_affected();
-    super::exactly("a job's dataset version", jobs.len(), opened)
+    super::exactly("a job's dataset version", versions.len(), opened)
 }
 
-/// The versions that these runs write.
+/// The versions that these runs write, in the order of runs and jobs.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_runs(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<VersionRow>, Error> {
+pub async fn of_runs(conn: &mut PgConnection, runs: &[RunId]) -> Result<Vec<VersionRow>, Error> {
+    let (first, last): (Vec<i64>, Vec<i64>) = runs.iter().map(|run| DatasetVersionId::span(*run)).unzip();
     let found = sqlx::query!(
         "-- versions::of_runs
-        select run_id, job_no, dataset_version_id, dataset_id from dataset_versions where run_id = any($1)
-        order by run_id, job_no",
-        runs
+        select v.dataset_version_id, v.dataset_id
+        from unnest($1::bigint[], $2::bigint[]) as r(first, last)
+        join dataset_versions v on v.dataset_version_id between r.first and r.last
+        order by v.dataset_version_id",
+        &first,
+        &last
     )
     .fetch_all(conn)
     .await?;
-    found
-        .into_iter()
-        .map(|row| {
-            Ok(VersionRow {
-                run: RunId::from_db(row.run_id),
-                job: super::job_index(row.job_no)?,
-                version: DatasetVersionId::from_db(row.dataset_version_id),
-                dataset: DatasetId::from_db(row.dataset_id),
-            })
-        })
-        .collect()
+    let rows = found.iter().map(|row| VersionRow {
+        version: DatasetVersionId::from_db(row.dataset_version_id),
+        dataset: DatasetId::from_db(row.dataset_id),
+    });
+    Ok(rows.collect())
 }
 
 /// The datasets that versions belong to.
@@ -173,27 +177,6 @@ pub async fn datasets_of(
     .await?;
     let pair = |v: i64, d: i64| (DatasetVersionId::from_db(v), DatasetId::from_db(d));
     Ok(found.iter().map(|row| pair(row.dataset_version_id, row.dataset_id)).collect())
-}
-
-/// Writes partitions down for ever.
-///
-/// # Errors
-/// When the database fails, or one of them is committed already.
-pub async fn commit(conn: &mut PgConnection, commits: &[NewCommit<'_>]) -> Result<(), Error> {
-    sqlx::query!(
-        "-- versions::commit
-        insert into commits (dataset_version_id, partition, task_id, attempt_id, manifest_sha256, manifest)
-        select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[])",
-        &commits.iter().map(|one| one.version.get()).collect::<Vec<_>>(),
-        &commits.iter().map(|one| one.partition.to_string()).collect::<Vec<_>>(),
-        &commits.iter().map(|one| one.task.get()).collect::<Vec<_>>(),
-        &commits.iter().map(|one| one.attempt.get()).collect::<Vec<_>>(),
-        &commits.iter().map(|one| one.outputs.sha256().as_bytes().to_vec()).collect::<Vec<_>>(),
-        &commits.iter().map(|one| one.outputs.json().to_owned()).collect::<Vec<_>>()
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// Counts committed partitions in; answers the versions that still miss some. One that would be
@@ -219,27 +202,6 @@ pub async fn advance(
     Ok(partial.into_iter().map(DatasetVersionId::from_db).collect())
 }
 
-/// The manifests of all partitions of versions.
-///
-/// # Errors
-/// When the database fails.
-pub async fn partition_manifests(
-    conn: &mut PgConnection,
-    versions: &[i64],
-) -> Result<Vec<(DatasetVersionId, String)>, Error> {
-    let found = sqlx::query!(
-        "-- versions::partition_manifests
-        select dataset_version_id, manifest from commits where dataset_version_id = any($1)",
-        versions
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(found
-        .into_iter()
-        .map(|row| (DatasetVersionId::from_db(row.dataset_version_id), row.manifest))
-        .collect())
-}
-
 /// Completes versions of which every partition is committed.
 ///
 /// # Errors
@@ -255,7 +217,7 @@ pub async fn complete(conn: &mut PgConnection, completed: &[Completed]) -> Resul
         where v.dataset_version_id = n.dataset_version_id and v.completed_at is null",
         &completed.iter().map(|one| one.version.get()).collect::<Vec<_>>(),
         &completed.iter().map(|one| one.outputs.sha256().as_bytes().to_vec()).collect::<Vec<_>>(),
-        &completed.iter().map(|one| one.outputs.json().to_owned()).collect::<Vec<_>>(),
+        &completed.iter().map(Completed::manifest).collect::<Vec<_>>() as &[Option<String>],
         &completed.iter().map(|one| size(one.outputs.objects())).collect::<Vec<_>>(),
         &completed.iter().map(|one| size(one.outputs.bytes())).collect::<Vec<_>>()
     )
@@ -327,33 +289,6 @@ pub async fn manifests(
         .iter()
         .map(|row| {
             Ok((DatasetVersionId::from_db(row.dataset_version_id), super::digest(&row.manifest_sha256)?))
-        })
-        .collect()
-}
-
-/// Those of these partitions that are committed, with the hash of their manifests.
-///
-/// # Errors
-/// When the database fails.
-pub async fn committed(
-    conn: &mut PgConnection,
-    partitions: &[(DatasetVersionId, PartitionKey)],
-) -> Result<Vec<(DatasetVersionId, PartitionKey, Sha256)>, Error> {
-    let found = sqlx::query!(
-        "-- versions::committed
-        select c.dataset_version_id, c.partition, c.manifest_sha256
-        from unnest($1::bigint[], $2::text[]) as p(dataset_version_id, partition)
-        join commits c on c.dataset_version_id = p.dataset_version_id and c.partition = p.partition",
-        &partitions.iter().map(|(version, _)| version.get()).collect::<Vec<_>>(),
-        &partitions.iter().map(|(_, partition)| partition.to_string()).collect::<Vec<_>>()
-    )
-    .fetch_all(conn)
-    .await?;
-    found
-        .iter()
-        .map(|row| {
-            let version = DatasetVersionId::from_db(row.dataset_version_id);
-            Ok((version, super::partition(&row.partition)?, super::digest(&row.manifest_sha256)?))
         })
         .collect()
 }

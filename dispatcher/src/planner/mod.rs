@@ -12,7 +12,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 pub use check::{CheckedPlan, Violation, check};
 pub use frontier::{Commit, Frontier, VersionState};
@@ -39,22 +39,65 @@ pub struct Facts {
     pub committed: BTreeSet<TaskKey>,
 }
 
-/// The tasks that a DAG lists, made once for each version: a run may have a hundred thousand, and
-/// every batch of commits asks for a few.
+/// The tasks that a DAG lists and their places, which are the tasks' numbers in every run: by the
+/// order of jobs, and of partitions in a job. Made once for each version: a run may have a hundred
+/// thousand tasks, and every batch of commits asks for a few.
 #[derive(Debug, Default)]
-pub struct Listed(Vec<HashSet<PartitionKey>>);
+pub struct Listed {
+    /// The place of each job's first task, and at the end the number of tasks.
+    firsts: Vec<u32>,
+    places: Vec<HashMap<PartitionKey, u32>>,
+}
 
 impl Listed {
     /// The tasks of a version.
+    ///
+    /// # Panics
+    /// When there are more than 2^32 tasks; a DAG has at most [`MAX_TASKS`](crate::dag::bounds::MAX_TASKS).
     #[must_use]
     pub fn of(spec: &Spec) -> Self {
-        Self(spec.jobs.iter().map(|job| job.partitions.iter().cloned().collect()).collect())
+        let mut firsts = vec![0];
+        let mut places = Vec::with_capacity(spec.jobs.len());
+        let mut next = 0u32;
+        for job in &spec.jobs {
+            places.push(job.partitions.iter().cloned().zip(next..).collect());
+            next += u32::try_from(job.partitions.len()).expect("a DAG's tasks are bounded");
+            firsts.push(next);
+        }
+        Self { firsts, places }
     }
 
     /// Whether the DAG has this task.
     #[must_use]
     pub fn contains(&self, task: &TaskKey) -> bool {
-        self.0.get(task.job).is_some_and(|partitions| partitions.contains(&task.partition))
+        self.place(task).is_some()
+    }
+
+    /// The task's place.
+    #[must_use]
+    pub fn place(&self, task: &TaskKey) -> Option<u32> {
+        self.places.get(task.job)?.get(&task.partition).copied()
+    }
+
+    /// The place of a job's first task.
+    #[must_use]
+    pub fn first_of(&self, job: usize) -> Option<u32> {
+        self.places.get(job)?;
+        self.firsts.get(job).copied()
+    }
+
+    /// The job that a place belongs to, and the place within the job.
+    #[must_use]
+    pub fn at(&self, place: u32) -> Option<(usize, usize)> {
+        let job = self.firsts.partition_point(|first| *first <= place).checked_sub(1)?;
+        let first = self.first_of(job)?;
+        Some((job, usize::try_from(place - first).ok()?))
+    }
+
+    /// How many tasks there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.firsts.last().copied().unwrap_or_default()
     }
 }
 

@@ -24,8 +24,8 @@ pub struct Claim {
     pub only: Option<Vec<TaskId>>,
 }
 
-/// Takes claims together; answers the leases of each, in order. A claim that has leases already is
-/// answered with those that still hold and takes no more: its first answer was lost.
+/// Takes claims together; answers the leases of each, in order. A claim that was given leases before
+/// is answered with those that still hold and takes no more: its first answer was lost.
 ///
 /// # Errors
 /// When the database fails.
@@ -35,9 +35,9 @@ pub async fn claim(
     claims: &[Claim],
 ) -> Result<Vec<Vec<LeaseRow>>, Error> {
     let ids: Vec<_> = claims.iter().map(|claim| claim.claim.get()).collect();
-    leases::lock_claims(tx, &ids).await?;
+    leases::lock_claims(tx).await?;
     let mut dealt = Dealt::default();
-    dealt.add(leases::of_claims(tx, &ids).await?);
+    remember(tx, &mut dealt, &ids).await?;
     let lease_seconds = limits.lease().as_secs_f64();
     let mut asked = HashSet::new();
     let fresh: Vec<&Claim> = claims
@@ -58,6 +58,21 @@ pub async fn claim(
     Ok(claims.iter().map(|claim| dealt.of(claim)).collect())
 }
 
+/// Deals out what these claims were given before, as far as it still holds.
+async fn remember(tx: &mut PgConnection, dealt: &mut Dealt, ids: &[uuid::Uuid]) -> Result<(), Error> {
+    let claimed = leases::claimed(tx, ids).await?;
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let attempts: Vec<i64> = claimed.iter().flat_map(|claim| &claim.attempts).copied().collect();
+    let holding = leases::holding(tx, &attempts).await?;
+    for claim in claimed {
+        let own = holding.iter().filter(|row| claim.attempts.binary_search(&row.attempt.get()).is_ok());
+        dealt.0.insert((claim.worker, claim.claim), own.cloned().collect());
+    }
+    Ok(())
+}
+
 const fn slot(claim: &Claim) -> Slot {
     Slot { worker: claim.worker, claim: claim.claim, max: claim.max }
 }
@@ -67,9 +82,9 @@ const fn slot(claim: &Claim) -> Slot {
 struct Dealt(HashMap<(WorkerId, ClaimId), Vec<LeaseRow>>);
 
 impl Dealt {
-    fn add(&mut self, rows: Vec<LeaseRow>) {
-        for row in rows {
-            self.0.entry((row.worker, row.claim)).or_default().push(row);
+    fn add(&mut self, rows: Vec<(ClaimId, LeaseRow)>) {
+        for (claim, row) in rows {
+            self.0.entry((row.worker, claim)).or_default().push(row);
         }
     }
 

@@ -3,19 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use trace_contracts::{DatasetVersionId, Manifest, RunId, TaskId, wire::user::TaskState};
+use trace_contracts::{DatasetId, DatasetVersionId, Manifest, RunId, TaskId};
 
-use super::{Core, Error, complete::SUCCEEDED};
+use super::{Core, Error};
 use crate::{
     db::{
         self,
-        attempts::Ending,
-        versions::{Completed, NewCommit},
+        commits::NewCommit,
+        versions::{Completed, Partitions},
     },
-    facts::{FactsByRun, Pinned, RunFacts},
-    lease::{Fenced, Held, When},
+    facts::{FactsByRun, Pinned, Place, RunFacts},
+    lease::{Fenced, Held},
     outputs::Outputs,
-    planner::{self, CheckedPlan, Facts, Frontier, Snapshot, TaskKey, VersionState},
+    planner::{self, Facts, Frontier, Snapshot, VersionState},
 };
 
 /// One attempt that succeeded.
@@ -29,13 +29,12 @@ pub(super) async fn commit(fenced: &mut Fenced<'_>, core: &Core, commits: Vec<Co
     if commits.is_empty() {
         return Ok(());
     }
-    let runs: BTreeSet<RunId> = commits.iter().map(|one| one.held.run).collect();
+    let runs: BTreeSet<RunId> = commits.iter().map(|one| one.held.run()).collect();
     let facts = core.facts.of(fenced.conn(), &runs).await?;
-    end_attempts(fenced, &commits).await?;
-    insert_commits(fenced, &facts, &commits).await?;
+    insert_commits(fenced, &commits).await?;
     let complete = advance_versions(fenced, &facts, &commits).await?;
     for one in &commits {
-        fenced.change(one.held.run, |progress| {
+        fenced.change(one.held.run(), |progress| {
             progress.open -= 1;
             progress.succeeded += 1;
         });
@@ -43,46 +42,28 @@ pub(super) async fn commit(fenced: &mut Fenced<'_>, core: &Core, commits: Vec<Co
     plan_next(fenced, &facts, &commits, &complete).await
 }
 
-async fn end_attempts(fenced: &mut Fenced<'_>, commits: &[Commit]) -> Result<(), Error> {
-    let endings: Vec<Ending<'_>> =
-        commits.iter().map(|one| Ending { held: &one.held, outcome: SUCCEEDED, detail: None }).collect();
-    fenced.end(&endings).await?;
-    let tasks: Vec<TaskId> = commits.iter().map(|one| one.held.task).collect();
-    Ok(db::tasks::end(fenced.conn(), &tasks, TaskState::Succeeded).await?)
+/// Ends the attempts and writes their manifests down.
+async fn insert_commits(fenced: &mut Fenced<'_>, commits: &[Commit]) -> Result<(), Error> {
+    let rows: Vec<NewCommit<'_>> =
+        commits.iter().map(|one| NewCommit { held: &one.held, outputs: &one.outputs }).collect();
+    Ok(fenced.commit(&rows).await?)
 }
 
-/// What a held task writes.
-fn output(facts: &FactsByRun, held: &Held) -> Result<Pinned, db::Error> {
-    of(facts, held.run)?.output(held.job)
+/// What a held task is and what it writes.
+fn output<'f>(facts: &'f FactsByRun, held: &Held) -> Result<(Place<'f>, Pinned), db::Error> {
+    let run = of(facts, held.run())?;
+    let place = run.place(held.task)?;
+    Ok((place, run.output(place.job)?))
 }
 
 fn of(facts: &FactsByRun, run: RunId) -> Result<&RunFacts, db::Error> {
     facts.get(&run).map(|facts| &**facts).ok_or_else(|| db::Error::corrupt("a run", run))
 }
 
-async fn insert_commits(
-    fenced: &mut Fenced<'_>,
-    facts: &FactsByRun,
-    commits: &[Commit],
-) -> Result<(), Error> {
-    let rows = commits.iter().map(|one| {
-        Ok(NewCommit {
-            version: output(facts, &one.held)?.version,
-            partition: &one.held.partition,
-            task: one.held.task,
-            attempt: one.held.attempt,
-            outputs: &one.outputs,
-        })
-    });
-    let rows: Vec<NewCommit<'_>> = rows.collect::<Result<_, db::Error>>()?;
-    Ok(db::versions::commit(fenced.conn(), &rows).await?)
-}
-
 /// One version that gets partitions in this batch.
 struct Advance {
-    run: RunId,
-    job: usize,
-    dataset: Pinned,
+    partitions: usize,
+    publication: Option<DatasetId>,
     added: i32,
     outputs: Outputs,
 }
@@ -96,58 +77,51 @@ async fn advance_versions(
 ) -> Result<HashSet<DatasetVersionId>, Error> {
     let mut advances: BTreeMap<DatasetVersionId, Advance> = BTreeMap::new();
     for one in commits {
-        let dataset = output(facts, &one.held)?;
-        let advance = advances.entry(dataset.version).or_insert_with(|| Advance {
-            run: one.held.run,
-            job: one.held.job,
-            dataset,
+        let (place, output) = output(facts, &one.held)?;
+        let spec = &of(facts, one.held.run())?.spec;
+        let advance = advances.entry(output.version).or_insert_with(|| Advance {
+            partitions: place.spec.partitions.len(),
+            publication: spec.publish.values().any(|job| *job == place.job).then_some(output.dataset),
             added: 0,
             outputs: one.outputs.clone(),
         });
         advance.added += 1;
     }
     // A job without partitions completes its version at once, and needs no counting.
-    let mut counted = Vec::new();
-    for (version, advance) in &advances {
-        if of(facts, advance.run)?.job(advance.job)?.partitions.len() > 1 {
-            counted.push((*version, advance.added));
-        }
-    }
+    let counted: Vec<(DatasetVersionId, i32)> = advances
+        .iter()
+        .filter(|(_, advance)| advance.partitions > 1)
+        .map(|(version, advance)| (*version, advance.added))
+        .collect();
     let partial: HashSet<DatasetVersionId> = if counted.is_empty() {
         HashSet::new()
     } else {
         db::versions::advance(fenced.conn(), &counted).await?.into_iter().collect()
     };
     advances.retain(|version, _| !partial.contains(version));
-    complete_versions(fenced, facts, &advances).await?;
+    complete_versions(fenced, &advances).await?;
     Ok(advances.into_keys().collect())
 }
 
 async fn complete_versions(
     fenced: &mut Fenced<'_>,
-    facts: &FactsByRun,
     advances: &BTreeMap<DatasetVersionId, Advance>,
 ) -> Result<(), Error> {
     if advances.is_empty() {
         return Ok(());
     }
-    let mut many = Vec::new();
-    let mut completed = Vec::new();
+    let mut completed = Vec::with_capacity(advances.len());
     for (version, advance) in advances {
-        if of(facts, advance.run)?.job(advance.job)?.partitions.len() > 1 {
-            many.push(version.get());
+        let (outputs, partitions) = if advance.partitions > 1 {
+            (whole(fenced, *version, advance.partitions).await?, Partitions::Many)
         } else {
-            completed.push(Completed { version: *version, outputs: advance.outputs.clone() });
-        }
+            (advance.outputs.clone(), Partitions::One)
+        };
+        completed.push(Completed { version: *version, outputs, partitions });
     }
-    completed.extend(whole_versions(fenced, &many).await?);
     db::versions::complete(fenced.conn(), &completed).await?;
-    let mut published = Vec::new();
-    for advance in advances.values() {
-        if of(facts, advance.run)?.spec.publish.values().any(|job| *job == advance.job) {
-            published.push((advance.dataset.dataset, advance.dataset.version));
-        }
-    }
+    let published: Vec<(DatasetId, DatasetVersionId)> =
+        advances.iter().filter_map(|(version, advance)| Some((advance.publication?, *version))).collect();
     if !published.is_empty() {
         let datasets: Vec<i64> = published.iter().map(|(dataset, _)| dataset.get()).collect();
         db::versions::lock_datasets(fenced.conn(), &datasets).await?;
@@ -156,24 +130,23 @@ async fn complete_versions(
     Ok(())
 }
 
-/// The manifests of whole versions, put together from those of their partitions.
-async fn whole_versions(fenced: &mut Fenced<'_>, versions: &[i64]) -> Result<Vec<Completed>, Error> {
-    if versions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut by_version: BTreeMap<DatasetVersionId, Manifest> = BTreeMap::new();
-    for (version, json) in db::versions::partition_manifests(fenced.conn(), versions).await? {
+/// The manifest of a whole version, put together from those of its partitions.
+async fn whole(
+    fenced: &mut Fenced<'_>,
+    version: DatasetVersionId,
+    partitions: usize,
+) -> Result<Outputs, Error> {
+    let mut whole: Option<Manifest> = None;
+    for json in db::commits::of_version(fenced.conn(), version, partitions).await? {
         let part: Manifest = serde_json::from_str(&json)?;
-        match by_version.get_mut(&version) {
+        match &mut whole {
             Some(whole) => whole.objects.extend(part.objects),
-            None => drop(by_version.insert(version, part)),
+            None => whole = Some(part),
         }
     }
-    let whole = by_version.into_iter().map(|(version, manifest)| {
-        let outputs = Outputs::new(&Manifest::new(manifest.bucket, manifest.objects));
-        Completed { version, outputs }
-    });
-    Ok(whole.collect())
+    let Manifest { bucket, objects } =
+        whole.ok_or_else(|| db::Error::corrupt("a complete version without commits", version))?;
+    Ok(Outputs::new(&Manifest::new(bucket, objects)))
 }
 
 async fn plan_next(
@@ -184,10 +157,10 @@ async fn plan_next(
 ) -> Result<(), Error> {
     let mut by_run: BTreeMap<RunId, Vec<planner::Commit>> = BTreeMap::new();
     for Commit { held, .. } in commits {
-        let whole = complete.contains(&output(facts, held)?.version);
+        let (place, output) = output(facts, held)?;
+        let whole = complete.contains(&output.version);
         let version = if whole { VersionState::Complete } else { VersionState::Partial };
-        let task = TaskKey { job: held.job, partition: held.partition.clone() };
-        by_run.entry(held.run).or_default().push(planner::Commit { task, version });
+        by_run.entry(held.run()).or_default().push(planner::Commit { task: place.key(), version });
     }
     let mut judged = Vec::new();
     for (run, commits) in by_run {
@@ -198,23 +171,16 @@ async fn plan_next(
         }
     }
     learn(fenced, facts, &mut judged).await?;
-    let mut plans: Vec<(RunId, CheckedPlan)> = Vec::new();
+    let mut planned: Vec<TaskId> = Vec::new();
     for (run, frontier, known) in &judged {
-        let RunFacts { spec, listed, .. } = of(facts, *run)?;
-        let snapshot = Snapshot { spec, listed, frontier, facts: known };
+        let run = of(facts, *run)?;
+        let snapshot = Snapshot { spec: &run.spec, listed: &run.listed, frontier, facts: known };
         let checked = planner::check(&snapshot, planner::plan(&snapshot))?;
-        if !checked.tasks().is_empty() {
-            plans.push((*run, checked));
+        for task in checked.tasks() {
+            planned.push(run.task(task)?);
         }
     }
-    if plans.is_empty() {
-        return Ok(());
-    }
-    for (run, task) in db::tasks::insert_planned(fenced.conn(), &plans).await? {
-        fenced.change(run, |progress| progress.open += 1);
-        fenced.queued([task], When::Now);
-    }
-    Ok(())
+    Ok(fenced.plan(planned).await?)
 }
 
 /// Adds what the frontiers depend on and the commits themselves do not say.
@@ -224,7 +190,7 @@ async fn learn(
     judged: &mut [(RunId, Frontier, Facts)],
 ) -> Result<(), Error> {
     let mut versions = BTreeMap::new();
-    let mut partitions = BTreeMap::new();
+    let mut tasks = BTreeMap::new();
     for (at, (run, frontier, known)) in judged.iter().enumerate() {
         let run = of(facts, *run)?;
         let unknown = frontier.unknown(&run.spec, known);
@@ -232,7 +198,7 @@ async fn learn(
             versions.insert(run.output(job)?.version, (at, job));
         }
         for key in unknown.committed {
-            partitions.insert((run.output(key.job)?.version, key.partition), (at, key.job));
+            tasks.insert(run.task(&key)?, (at, key));
         }
     }
     if !versions.is_empty() {
@@ -243,11 +209,11 @@ async fn learn(
             }
         }
     }
-    if !partitions.is_empty() {
-        let keys: Vec<_> = partitions.keys().cloned().collect();
-        for (version, partition, _) in db::versions::committed(fenced.conn(), &keys).await? {
-            if let Some((at, job)) = partitions.get(&(version, partition.clone())) {
-                judged[*at].2.committed.insert(TaskKey { job: *job, partition });
+    if !tasks.is_empty() {
+        let ids: Vec<i64> = tasks.keys().map(|task| task.get()).collect();
+        for (task, _) in db::commits::manifests(fenced.conn(), &ids).await? {
+            if let Some((at, key)) = tasks.remove(&task) {
+                judged[at].2.committed.insert(key);
             }
         }
     }

@@ -85,14 +85,14 @@ pub async fn fail(fenced: &mut Fenced<'_>, core: &Core, failed: Vec<(Held, Failu
     if failed.is_empty() {
         return Ok(());
     }
-    let runs: BTreeSet<RunId> = failed.iter().map(|(held, _)| held.run).collect();
+    let runs: BTreeSet<RunId> = failed.iter().map(|(held, _)| held.run()).collect();
     let facts = core.facts.of(fenced.conn(), &runs).await?;
     let mut again = Vec::new();
     let mut dead: Vec<TaskId> = Vec::new();
     let mut details = Vec::with_capacity(failed.len());
     for (held, failure) in &failed {
-        let run = facts.get(&held.run).ok_or_else(|| db::Error::corrupt("a run", held.run))?;
-        let retries = run.job(held.job)?.retries;
+        let run = facts.get(&held.run()).ok_or_else(|| db::Error::corrupt("a run", held.run()))?;
+        let retries = run.place(held.task)?.spec.retries;
         let jitter = rand::rng().random_range(-1.0..=1.0);
         let next = next(retries, &core.limits, held.failures, held.losses, failure.reason, jitter);
         details.push(detail(failure, next));
@@ -102,7 +102,7 @@ pub async fn fail(fenced: &mut Fenced<'_>, core: &Core, failed: Vec<(Held, Failu
             }
             Next::RetriesUsedUp | Next::TooManyLosses => {
                 dead.push(held.task);
-                fenced.change(held.run, |progress| {
+                fenced.change(held.run(), |progress| {
                     progress.open -= 1;
                     progress.dead += 1;
                 });

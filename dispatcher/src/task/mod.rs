@@ -11,6 +11,7 @@ pub mod heartbeat;
 pub mod reap;
 pub mod retry;
 pub mod start_run;
+pub mod wake;
 
 use std::sync::Arc;
 

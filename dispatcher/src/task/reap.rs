@@ -33,7 +33,7 @@ pub async fn reap(tx: &mut PgConnection, core: &Core) -> Result<Reaped, Error> {
     if expired.is_empty() {
         return Ok(Reaped::All);
     }
-    let runs: BTreeSet<RunId> = expired.iter().map(|(_, run)| *run).collect();
+    let runs: BTreeSet<RunId> = expired.iter().map(|(_, task)| task.run()).collect();
     let attempts: Vec<AttemptId> = expired.iter().map(|(attempt, _)| *attempt).collect();
     let mut fenced = Fenced::lock(tx, &runs).await?;
     let held = fenced.hold_expired(&attempts).await?;

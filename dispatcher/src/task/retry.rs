@@ -24,7 +24,7 @@ pub async fn retry_task(
     org: OrgId,
     task: TaskId,
 ) -> Result<(), Error> {
-    let run = db::tasks::run_of(tx, org, task).await?.ok_or(Error::NotFound("task"))?;
+    let run = db::runs::exists(tx, org, task.run()).await?.ok_or(Error::NotFound("task"))?;
     let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
     if let Some(RunState::Cancelled) = fenced.progress(run).map(|progress| progress.state) {
         return Err(Error::RunEnded(RunState::Cancelled));

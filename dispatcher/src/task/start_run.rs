@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
-use trace_contracts::{DagId, DagVersionId, DatasetVersionId, Name, OrgId, RunId, UserId};
+use trace_contracts::{DagId, DagVersionId, DatasetVersionId, Name, OrgId, RunId, TaskId, UserId};
 
 use super::Error;
 use crate::{
     dag::spec::{Source, Spec},
-    db::{self, runs::NewRow},
-    lease::{Fenced, When},
+    db::{self, runs::NewRow, versions::NewVersion},
+    lease::Fenced,
     planner::{Facts, Frontier, Listed, Snapshot, check, plan},
     queue::WakeUps,
 };
@@ -72,8 +72,9 @@ pub async fn start_run(tx: &mut PgConnection, wake: &dyn WakeUps, new: NewRun<'_
         let before = db::runs::of_key(tx, new.version, new.idempotency_key.unwrap_or_default()).await?;
         return before.map(Started::Before).ok_or(Error::NotFound("run"));
     };
-    open_versions(tx, &new, run).await?;
-    plan_first_tasks(tx, wake, new.spec, run).await?;
+    let listed = Listed::of(new.spec);
+    open_versions(tx, &new, run, &listed).await?;
+    plan_first_tasks(tx, wake, new.spec, run, &listed).await?;
     Ok(Started::New(run))
 }
 
@@ -108,16 +109,21 @@ async fn pins(
         .collect()
 }
 
-async fn open_versions(tx: &mut PgConnection, new: &NewRun<'_>, run: RunId) -> Result<(), Error> {
+async fn open_versions(
+    tx: &mut PgConnection,
+    new: &NewRun<'_>,
+    run: RunId,
+    listed: &Listed,
+) -> Result<(), Error> {
     let jobs: Vec<String> = new.spec.jobs.iter().map(|job| job.name.to_string()).collect();
-    let mut partitions = Vec::with_capacity(jobs.len());
-    for job in &new.spec.jobs {
-        let count = i32::try_from(job.partitions.len());
-        partitions.push(count.map_err(|error| db::Error::corrupt("a count of partitions", error))?);
-    }
     db::versions::ensure_datasets(tx, new.org, new.dag, &jobs).await?;
-    db::versions::open(tx, run, new.dag, &jobs, &partitions).await?;
-    Ok(())
+    let mut versions = Vec::with_capacity(jobs.len());
+    for (at, job) in new.spec.jobs.iter().enumerate() {
+        let version = listed.first_of(at).and_then(|first| DatasetVersionId::in_run(run, first));
+        let version = version.ok_or_else(|| db::Error::corrupt("a run's number", run))?;
+        versions.push(NewVersion { job: &job.name, version, partitions: job.partitions.len() });
+    }
+    Ok(db::versions::open(tx, new.dag, &versions).await?)
 }
 
 async fn plan_first_tasks(
@@ -125,16 +131,18 @@ async fn plan_first_tasks(
     wake: &dyn WakeUps,
     spec: &Spec,
     run: RunId,
+    listed: &Listed,
 ) -> Result<(), Error> {
     let frontier = Frontier::at_start(spec);
-    let (listed, facts) = (Listed::of(spec), Facts::default());
-    let snapshot = Snapshot { spec, listed: &listed, frontier: &frontier, facts: &facts };
+    let facts = Facts::default();
+    let snapshot = Snapshot { spec, listed, frontier: &frontier, facts: &facts };
     let checked = check(&snapshot, plan(&snapshot))?;
+    let mut tasks = Vec::with_capacity(checked.tasks().len());
+    for key in checked.tasks() {
+        let task = listed.place(key).and_then(|place| TaskId::in_run(run, place));
+        tasks.push(task.ok_or_else(|| db::Error::corrupt("a run's number", run))?);
+    }
     let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
-    let inserted = db::tasks::insert_planned(fenced.conn(), &[(run, checked)]).await?;
-    let open = i32::try_from(inserted.len()).unwrap_or(i32::MAX);
-    fenced.change(run, |progress| progress.open += open);
-    fenced.queued(inserted.into_iter().map(|(_, task)| task), When::Now);
-    fenced.settle(wake).await?;
-    Ok(())
+    fenced.plan(tasks).await?;
+    Ok(fenced.settle(wake).await?)
 }

@@ -149,12 +149,10 @@ async fn an_older_run_that_ends_later_does_not_take_a_newer_ones_place() {
     let new = platform.claim_one().await;
     platform.complete_one(succeeded(&new)).await;
     platform.complete_one(succeeded(&old)).await;
-    let current: i64 = sqlx::query_scalar(
-        "select v.run_id from datasets d join dataset_versions v on v.dataset_version_id = d.current_version",
-    )
-    .fetch_one(&platform.db)
-    .await
-    .unwrap();
+    let current: i64 = sqlx::query_scalar("select current_version >> 20 from datasets")
+        .fetch_one(&platform.db)
+        .await
+        .unwrap();
     assert_eq!(current, newer.get());
 }
 
@@ -186,7 +184,6 @@ async fn many_workers_at_once_work_off_a_wide_dag() {
         .await;
     }
     assert_eq!(platform.state_of(run).await, "succeeded");
-    assert_eq!(platform.count("select count(*) from tasks").await, 121);
     assert_eq!(platform.count("select count(*) from commits").await, 121);
     platform.assert_consistent().await;
 }

@@ -45,7 +45,9 @@ async fn before_a_run_is_committed_there_is_none() {
     };
     start_run(&mut tx, &*platform.app.core.wake, new).await.unwrap();
     drop(tx);
-    for table in ["select count(*) from runs", "select count(*) from tasks", "select count(*) from ready"] {
+    for table in
+        ["select count(*) from runs", "select count(*) from dataset_versions", "select count(*) from ready"]
+    {
         assert_eq!(platform.count(table).await, 0, "{table}");
     }
     assert!(platform.claim(1).await.is_empty());
@@ -72,8 +74,10 @@ async fn after_the_cut_and_before_the_commit_the_completion_can_come_again() {
     let run = platform.run(spec("d", vec![job("a"), after])).await;
     let lease = platform.claim_one().await;
     let worker = worker_id(&platform).await;
-    let shown =
-        ShownFence { worker, fence: Fence { attempt: lease.attempt, lease_token: lease.lease_token } };
+    let shown = ShownFence {
+        worker,
+        fence: Fence { task: lease.launch.task, attempt: lease.attempt, lease_token: lease.lease_token },
+    };
     let mut tx = platform.db.begin().await.unwrap();
     assert!(cut(&mut tx, &[shown]).await.unwrap()[0].is_some());
     tx.commit().await.unwrap();

@@ -60,7 +60,7 @@ async fn a_failure_backs_off_with_jitter() {
     assert!(platform.claim(1).await.is_empty(), "not due yet");
     let delays: Vec<f64> = sqlx::query_scalar(
         "select extract(epoch from r.not_before - a.ended_at)::double precision
-        from ready r join attempts a using (task_id)",
+        from delayed r join attempts a using (task_id)",
     )
     .fetch_all(&platform.db)
     .await
@@ -86,8 +86,10 @@ async fn lost_workers_use_up_no_retries_until_there_are_too_many() {
     let platform = Platform::with_limits(Limits { max_losses: 3, ..Limits::default() }).await;
     let run = platform.run(spec("d", vec![retrying(job("a"), 0, 0)])).await;
     for loss in 0..3 {
-        sqlx::query("update ready set not_before = now()").execute(&platform.db).await.unwrap();
-        let lease = platform.claim_one().await;
+        sqlx::query("update delayed set not_before = now()").execute(&platform.db).await.unwrap();
+        platform.app.signals.tell_later();
+        let waiting = trace_contracts::wire::worker::ClaimRequest { wait_ms: 20_000, ..claiming(1) };
+        let lease = platform.claim_as(&waiting).await.remove(0);
         assert_eq!(lease.launch.failures, 0);
         let reason = if loss == 1 { FailureReason::WorkerStopping } else { FailureReason::Launch };
         assert_eq!(platform.complete_one(failed(&lease, reason)).await, CompleteVerdict::Recorded);

@@ -47,6 +47,7 @@ async fn snapshot(platform: &Platform) -> Vec<String> {
     let mut rows = Vec::new();
     for sql in [
         "select coalesce(json_agg(r order by task_id)::text, '') from ready r",
+        "select coalesce(json_agg(r order by task_id)::text, '') from delayed r",
         "select coalesce(json_agg(r order by task_id)::text, '') from leases r",
         "select coalesce(json_agg(r order by attempt_id)::text, '') from attempts r",
         "select coalesce(json_agg(r order by task_id)::text, '') from task_ends r",

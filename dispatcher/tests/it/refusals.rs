@@ -39,7 +39,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("POST", "/internal/liveness"),
     ("POST", "/internal/users/resolve"),
     ("POST", "/internal/audit"),
-    ("GET", "/internal/manifests/{sha256}"),
+    ("GET", "/internal/manifests/{version}/{sha256}"),
 ];
 
 #[test]
@@ -183,8 +183,12 @@ async fn every_route_refuses_everybody_else() {
             Caller::Task => platform.addresses.tasks,
             Caller::Worker | Caller::Plane => platform.addresses.workers,
         };
-        let path = route.path.replace("{sha256}", &"0".repeat(64)).replace("{run}", "r1");
-        let path = path.replace("{task}", "t1").replace("{name}", "n");
+        let path = route
+            .path
+            .replace("{sha256}", &"0".repeat(64))
+            .replace("{run}", "r1")
+            .replace("{version}", "dv1.0");
+        let path = path.replace("{task}", "t1.0").replace("{name}", "n");
         for (what, token, code) in expected(route.caller, &platform, &who) {
             let mut request = platform.http.request(route.method.clone(), format!("http://{address}{path}"));
             if let Some(token) = token {
@@ -233,8 +237,9 @@ async fn identities_in_forwarded_headers_are_ignored() {
 #[tokio::test]
 async fn oversized_and_unknown_bodies_are_refused() {
     let platform = Platform::start().await;
-    let fences: Vec<_> =
-        (0..501).map(|_| json!({"attempt": "a1", "lease_token": uuid::Uuid::new_v4()})).collect();
+    let fences: Vec<_> = (0..501)
+        .map(|_| json!({"task": "t1.0", "attempt": "a1", "lease_token": uuid::Uuid::new_v4()}))
+        .collect();
     let too_many = platform.post("/internal/heartbeat", &json!({ "leases": fences })).await;
     assert_eq!(problem(too_many).await.code, ErrorCode::BadRequest);
     let unknown = platform.post("/internal/heartbeat", &json!({ "leases": [], "extra": 1 })).await;

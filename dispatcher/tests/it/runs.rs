@@ -1,6 +1,6 @@
 //! Starting runs: pins, idempotency, and what waits for what.
 
-use trace_contracts::wire::worker::CompleteVerdict;
+use trace_contracts::{DatasetVersionId, wire::worker::CompleteVerdict};
 use trace_dispatcher::{
     dag::spec::Source,
     task::{self, start_run::Started},
@@ -21,7 +21,7 @@ async fn the_same_key_starts_one_run() {
         futures::future::join_all(attempts).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(started.iter().filter(|one| matches!(one, Started::New(_))).count(), 1);
     assert!(started.iter().all(|one| one.run() == started[0].run()));
-    assert_eq!(platform.count("select count(*) from tasks").await, 1);
+    assert_eq!(platform.count("select count(*) from ready").await, 1);
     let other = platform.try_start(&deployed, Some("tuesday")).await.unwrap();
     assert!(matches!(other, Started::New(run) if run != started[0].run()));
 }
@@ -51,7 +51,7 @@ async fn outside_datasets_are_pinned_when_the_run_starts() {
     platform.complete_one(succeeded(&maker[0])).await;
     assert!(platform.count("select current_version from datasets where name = 'weather'").await > pinned);
     let granted = platform.inputs_of(&reader[0]).await;
-    assert_eq!(granted["w"]["version"], format!("dv{pinned}"));
+    assert_eq!(granted["w"]["version"], DatasetVersionId::from_db(pinned).to_string());
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ async fn ids_of_nothing_and_wrong_parameters_are_refused() {
     let test = TestApp::start().await;
     let reader = test.user(Role::Reader);
     for path in
-        ["/v1/runs/r999", "/v1/runs/999", "/v1/runs/t1", "/v1/tasks/t999/logs", "/v1/dags/No", "/v1/dags/x"]
+        ["/v1/runs/r999", "/v1/runs/999", "/v1/runs/t1", "/v1/tasks/t999.0/logs", "/v1/dags/No", "/v1/dags/x"]
     {
         assert_eq!(code(reader.send(Method::GET, path).await).await, ErrorCode::NotFound, "{path}");
     }

@@ -143,7 +143,8 @@ async fn logs_are_followed_while_they_are_written() {
     let follow = format!("{path}?wait_ms=30000");
     let follower = writer.get::<LogReply>(&follow);
     let line = json!({ "at": Utc::now(), "stream": "stdout", "text": "hello" });
-    let fence = json!({ "attempt": lease.attempt, "lease_token": lease.lease_token });
+    let fence =
+        json!({ "task": lease.launch.task, "attempt": lease.attempt, "lease_token": lease.lease_token });
     let body = json!({ "fence": fence, "first_seq": 0, "lines": [line] });
     let worker = test.worker();
     let (reply, written) = tokio::time::timeout(Duration::from_secs(25), async {

@@ -133,7 +133,7 @@ impl Platform {
         self.dispatcher.manifests.lock().unwrap().insert(sha256, text);
         InputGrant {
             dataset: DatasetId::from_db(3),
-            version: DatasetVersionId::from_db(4),
+            version: DatasetVersionId::from_db((1 << 20) + 4),
             manifest: sha256,
             partition: None,
             columns: None,
@@ -240,7 +240,7 @@ fn dispatcher_router(dispatcher: Arc<Dispatcher>) -> Router {
     Router::new()
         .route("/jwks", get(|| async { Json(tokens::jwks()) }))
         .route("/internal/liveness", post(liveness))
-        .route("/internal/manifests/{sha256}", get(manifest))
+        .route("/internal/manifests/{version}/{sha256}", get(manifest))
         .route("/internal/audit", post(audit))
         .route("/internal/users/resolve", post(resolve))
         .with_state(dispatcher)
@@ -261,7 +261,10 @@ async fn liveness(
     Json(LivenessReply { dead: dead() })
 }
 
-async fn manifest(State(dispatcher): State<Arc<Dispatcher>>, Path(sha256): Path<String>) -> Response {
+async fn manifest(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Path((_version, sha256)): Path<(String, String)>,
+) -> Response {
     let manifests = dispatcher.manifests.lock().unwrap();
     match manifests.get(&sha256.parse().unwrap()) {
         Some(text) => text.clone().into_response(),

@@ -53,7 +53,7 @@ pub fn claims(attempt: i64, grants: Grants) -> CapabilityClaims {
     CapabilityClaims {
         iss: ISSUER.to_owned(),
         aud: Audience::Query,
-        sub: TaskId::from_db(7),
+        sub: TaskId::from_db((1 << 20) + 7),
         attempt: AttemptId::from_db(attempt),
         org: OrgId::from_db(1),
         jti: Uuid::new_v4(),

@@ -7,7 +7,7 @@ use super::{Error, connect::Connect, tasks};
 const AFTER_HELP: &str = "\
 Example:
   trace dead-letters
-  trace retry t12";
+  trace retry t17.3";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]

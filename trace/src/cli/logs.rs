@@ -24,9 +24,9 @@ Lines are marked with where they came from: out, err, or trace for the platform'
 With --follow, the log of the next attempt follows when one fails, until the task has ended.
 
 Example:
-  trace logs t12
-  trace logs t12 --follow
-  trace logs t12 --attempt a40 --json | jq -r '.lines[].text'";
+  trace logs t17.3
+  trace logs t17.3 --follow
+  trace logs t17.3 --attempt a40 --json | jq -r '.lines[].text'";
 
 /// How long one question waits for a new line; well within what the platform allows.
 const WAIT_MS: u64 = 20_000;
@@ -36,7 +36,7 @@ const NEXT_ATTEMPT: Duration = Duration::from_millis(500);
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Logs {
-    /// The task, such as t12
+    /// The task, such as t17.3
     task: TaskId,
     /// Print lines as they come, until the task has ended
     #[arg(long, short)]

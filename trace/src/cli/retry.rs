@@ -9,12 +9,12 @@ use crate::output::{self, Form};
 const AFTER_HELP: &str = "\
 Example:
   trace dead-letters
-  trace retry t12";
+  trace retry t17.3";
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(super) struct Retry {
-    /// The dead task, such as t12
+    /// The dead task, such as t17.3
     task: TaskId,
     #[command(flatten)]
     connect: Connect,

@@ -37,6 +37,7 @@ pub fn jobs(tasks: &[TaskInfo]) -> Vec<JobProgress> {
 
 const fn slot(counts: &mut TaskCounts, state: TaskState) -> &mut u64 {
     match state {
+        TaskState::Waiting => &mut counts.waiting,
         TaskState::Queued => &mut counts.queued,
         TaskState::Running => &mut counts.running,
         TaskState::Succeeded => &mut counts.succeeded,

@@ -132,17 +132,17 @@ mod tests {
     #[test]
     fn a_capability_shows_its_grants_and_that_nothing_is_proven() {
         let claims = json!({
-            "iss": "trace", "aud": "trace:dispatcher", "sub": "t12", "attempt": "a40", "org": "o1",
+            "iss": "trace", "aud": "trace:dispatcher", "sub": "t17.3", "attempt": "a40", "org": "o1",
             "jti": "0190d3f5-7a5e-7000-8000-000000000000", "iat": 1_767_225_600, "nbf": 1_767_225_600,
             "exp": 1_767_226_200,
             "grants": {
                 "inputs": {
-                    "flights": {"dataset": "d1", "version": "dv2", "manifest": "0".repeat(64), "partition": "2013-01"},
-                    "weather": {"dataset": "d3", "version": "dv4", "manifest": "1".repeat(64),
+                    "flights": {"dataset": "d1", "version": "dv16.0", "manifest": "0".repeat(64), "partition": "2013-01"},
+                    "weather": {"dataset": "d3", "version": "dv9.2", "manifest": "1".repeat(64),
                                 "columns": ["hour", "temp"], "row_filter": {"station": "JFK"}},
                 },
-                "output": "s3://trace/data/o1/r1/t12/a40/out/",
-                "scratch": "s3://trace/data/o1/r1/t12/a40/scratch/",
+                "output": "s3://trace/data/o1/r1/t17.3/a40/out/",
+                "scratch": "s3://trace/data/o1/r1/t17.3/a40/scratch/",
             },
         });
         let header = json!({"typ": CAPABILITY_TYPE, "alg": "ES256", "kid": "k\u{1b}1"});

@@ -95,7 +95,7 @@ mod tests {
     fn a_refusal_is_told_with_who_and_what_and_not_at_any_length() {
         let denial = |key: &str| Denial {
             org: OrgId::from_db(1),
-            task: TaskId::from_db(12),
+            task: TaskId::from_db((1 << 20) + 12),
             attempt: AttemptId::from_db(40),
             operation: "GetObject".to_owned(),
             bucket: "trace".to_owned(),

@@ -9,8 +9,8 @@ async fn a_list_is_read_page_by_page() {
     let platform = Platform::start(|asked| {
         let first = match asked.line.as_str() {
             "GET /v1/runs/r1/tasks?limit=1000" => 1,
-            "GET /v1/runs/r1/tasks?limit=1000&after=t1000" => 1001,
-            "GET /v1/runs/r1/tasks?limit=1000&after=t2000" => return Answer::json(&json!([])),
+            "GET /v1/runs/r1/tasks?limit=1000&after=t1.1000" => 1001,
+            "GET /v1/runs/r1/tasks?limit=1000&after=t1.2000" => return Answer::json(&json!([])),
             other => panic!("{other}"),
         };
         let page: Vec<Value> = (first..first + 1000).map(|number| task_info(number, "succeeded")).collect();

@@ -84,7 +84,7 @@ async fn a_platform_starts_runs_a_dag_stops_and_starts_again() {
     assert_eq!(ended["tasks"]["succeeded"], 2);
     let csv = up.trace(&["query", "SELECT * FROM hello ORDER BY total DESC", "--format", "csv"]).await;
     assert_eq!(csv.ended_with(0).text(), "customer,orders,total\nada,3,21.0\ngrace,2,5.0\nalan,1,4.0\n");
-    let log = up.trace(&["logs", "t1", "--follow"]).await.ended_with(0);
+    let log = up.trace(&["logs", "t1.0", "--follow"]).await.ended_with(0);
     assert!(log.text().contains("kept 6 of 6 rows"), "{log:?}");
 
     let rival = fs::read_to_string(data.join("tokens/rival-admin.jwt")).unwrap();

@@ -29,7 +29,7 @@ class Context:
     Attributes:
         partition: Such as ``2013-01``; ``all`` for a job without partitions.
         org, dag, job: Where the task belongs.
-        run_id, task_id, attempt_id: Such as ``r17``, ``t12`` and ``a40``.
+        run_id, task_id, attempt_id: Such as ``r17``, ``t17.3`` and ``a40``.
         failures: How often the task failed before this attempt.
         deadline: When the platform ends the attempt, in Unix seconds; ``None`` without a limit.
     """

@@ -49,7 +49,7 @@ fn answer(asked: &Asked) -> (u16, String) {
             }],
         }),
         "GET /v1/task/context" => text(&ContextReply {
-            task: "t1".parse().unwrap(),
+            task: "t1.0".parse().unwrap(),
             attempt: "a1".parse().unwrap(),
             run: "r1".parse().unwrap(),
             dag: "flights".parse().unwrap(),

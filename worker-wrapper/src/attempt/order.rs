@@ -87,7 +87,7 @@ mod tests {
         let spec = LaunchSpec {
             org: OrgId::from_db(1),
             run: RunId::from_db(17),
-            task: TaskId::from_db(12),
+            task: TaskId::from_db((1 << 20) + 12),
             dag: "flights".parse().unwrap(),
             job: "ingest".parse().unwrap(),
             partition: "2013-01".parse().unwrap(),

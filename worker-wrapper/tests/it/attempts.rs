@@ -46,8 +46,8 @@ async fn a_task_is_claimed_run_uploaded_and_completed() {
     assert_eq!(
         objects,
         [
-            ("data/o1/r17/t1/a1/out/part-0.parquet", "100000", 100_000),
-            ("data/o1/r17/t1/a1/out/sub/part-1.parquet", "0", 0),
+            ("data/o1/r17/t1.1/a1/out/part-0.parquet", "100000", 100_000),
+            ("data/o1/r17/t1.1/a1/out/sub/part-1.parquet", "0", 0),
         ]
     );
 }

@@ -129,7 +129,7 @@ pub fn spec(task: i64, bundle: Blob) -> LaunchSpec {
     LaunchSpec {
         org: OrgId::from_db(1),
         run: RunId::from_db(17),
-        task: TaskId::from_db(task),
+        task: TaskId::from_db((1 << 20) + task),
         dag: "flights".parse().unwrap(),
         job: "delays".parse().unwrap(),
         partition: "2013-01".parse().unwrap(),
@@ -307,13 +307,13 @@ async fn blob(State(fake): State<Fake>, Path(sha256): Path<Sha256>) -> Result<By
 }
 
 fn output() -> trace_contracts::S3Prefix {
-    "s3://trace/data/o1/r17/t1/a1/out/".parse().unwrap()
+    "s3://trace/data/o1/r17/t1.1/a1/out/".parse().unwrap()
 }
 
 async fn context(headers: HeaderMap) -> Answer<ContextReply> {
     check_capability(&headers)?;
     Ok(Json(ContextReply {
-        task: TaskId::from_db(1),
+        task: TaskId::from_db((1 << 20) + 1),
         attempt: AttemptId::from_db(1),
         run: RunId::from_db(17),
         dag: "flights".parse().unwrap(),
@@ -322,7 +322,7 @@ async fn context(headers: HeaderMap) -> Answer<ContextReply> {
         params: BTreeMap::new(),
         inputs: Vec::new(),
         output: output(),
-        scratch: "s3://trace/data/o1/r17/t1/a1/scratch/".parse().unwrap(),
+        scratch: "s3://trace/data/o1/r17/t1.1/a1/scratch/".parse().unwrap(),
         failures: 0,
     }))
 }

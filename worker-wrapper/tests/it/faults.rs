@@ -45,7 +45,7 @@ async fn a_claim_without_an_answer_is_asked_again_under_its_own_id() {
 async fn a_stale_lease_kills_the_code_and_completes_nothing() {
     let harness = Harness::start(hanging(), ready(1)).await;
     harness.launcher.until_running(1).await;
-    harness.dispatcher.seen().stale.insert(TaskId::from_db(1));
+    harness.dispatcher.seen().stale.insert(TaskId::from_db((1 << 20) + 1));
     until_killed(&harness, 1).await;
     harness.launcher.until_running(0).await;
     assert!(harness.stop().await.seen().completions.is_empty());

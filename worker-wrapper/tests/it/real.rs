@@ -52,7 +52,7 @@ async fn a_udf_reaches_the_dispatcher_and_its_output_reaches_the_store() {
     let seen = dispatcher.seen();
     assert_eq!(seen.completions[0].1, Outcome::Succeeded, "{:?}", seen.log(AttemptId::from_db(1)));
     assert_eq!(seen.log(AttemptId::from_db(1)), ["a1 delays 10"]);
-    let (length, body) = &seen.objects["data/o1/r17/t1/a1/out/part-0.parquet"];
+    let (length, body) = &seen.objects["data/o1/r17/t1.1/a1/out/part-0.parquet"];
     assert_eq!((length.as_str(), &body[..]), ("20", b"01234567890123456789".as_slice()));
 }
 
@@ -78,7 +78,7 @@ async fn a_lease_that_is_lost_ends_the_sandbox() {
     let config = config(&dispatcher, work_dir.path().join("worker"));
     let running = tokio::spawn(trace_worker_wrapper::run(config, shutdown.clone()));
     dispatcher.until("a line", |seen| (!seen.logs.is_empty()).then_some(())).await;
-    dispatcher.seen().stale.insert("t1".parse().unwrap());
+    dispatcher.seen().stale.insert("t1.1".parse().unwrap());
     // The slot is free again only when nothing of the attempt runs: then another claim has room for
     // both slots.
     dispatcher

@@ -22,7 +22,10 @@ impl WakeUps for Queue {
     async fn receive(&mut self, _room: usize) -> Result<WakeUp, Error> {
         let Some(batch) = self.batches.pop() else { return std::future::pending().await };
         let receipts = batch.iter().map(|task| Receipt(format!("receipt of t{task}"))).collect();
-        Ok(WakeUp { hint: Hint::Tasks(batch.into_iter().map(TaskId::from_db).collect()), receipts })
+        Ok(WakeUp {
+            hint: Hint::Tasks(batch.into_iter().map(|n| TaskId::from_db((1 << 20) + n)).collect()),
+            receipts,
+        })
     }
 
     async fn acknowledge(&mut self, receipts: Vec<Receipt>) -> Result<(), Error> {
@@ -49,7 +52,7 @@ async fn a_task_runs_once_however_often_it_is_woken_up_for() {
     let dispatcher = harness.stop().await;
     assert_eq!(launcher.launched(), 1);
     let seen = dispatcher.seen();
-    assert_eq!(seen.claims[0].tasks, Some(vec![TaskId::from_db(1)]), "named twice, asked once");
+    assert_eq!(seen.claims[0].tasks, Some(vec![TaskId::from_db((1 << 20) + 1)]), "named twice, asked once");
     assert_eq!(seen.completions.len(), 1);
     assert_eq!(acknowledged.lock().unwrap()[..2], ["receipt of t1", "receipt of t1"]);
 }

@@ -85,7 +85,7 @@ fn capability(attempt: i64) -> Arc<Capability> {
     header.typ = Some("trace-cap+jwt".to_owned());
     let now = chrono::Utc::now().timestamp();
     let claims = json!({
-        "iss": "i", "aud": "trace:query", "sub": "t1", "attempt": format!("a{attempt}"), "org": "o1",
+        "iss": "i", "aud": "trace:query", "sub": "t1.0", "attempt": format!("a{attempt}"), "org": "o1",
         "jti": "6f8b8a0e-3a0e-4d3a-9f4c-0d9f2f8f2a11", "iat": now, "nbf": now, "exp": now + 300,
         "grants": {"inputs": {}, "output": "s3://trace/o/", "scratch": "s3://trace/s/"},
     });

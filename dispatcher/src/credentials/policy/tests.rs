@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::Utc;
 use proptest::prelude::*;
 use trace_contracts::{
-    AttemptId, Audience, ClaimId, DatasetId, DatasetVersionId, Grants, InputGrant, LeaseToken,
-    ManifestObject, OrgId, PartitionKey, RowFilter, RunId, TaskId, WorkerId,
+    AttemptId, Audience, DatasetId, DatasetVersionId, Grants, InputGrant, LeaseToken, ManifestObject, OrgId,
+    PartitionKey, RowFilter, RunId, TaskId, WorkerId,
     grant::{Budgets, FilterValue},
 };
 
@@ -30,7 +30,7 @@ fn input(name: &str, restriction: Restriction) -> (trace_contracts::Name, InputG
     let filter = BTreeMap::from([("station".to_owned(), FilterValue::Text("JFK".to_owned()))]);
     let grant = InputGrant {
         dataset: DatasetId::from_db(1),
-        version: DatasetVersionId::from_db(1),
+        version: DatasetVersionId::from_db((1 << 20) + 1),
         manifest: Sha256::of(name.as_bytes()),
         partition: None,
         columns: matches!(restriction, Restriction::Columns).then(|| vec!["station".to_owned()]),
@@ -54,12 +54,8 @@ fn capability(inputs: impl IntoIterator<Item = (trace_contracts::Name, InputGran
     let lease = LeaseRow {
         attempt: AttemptId::from_db(40),
         lease_token: LeaseToken::random(),
-        task: TaskId::from_db(12),
-        run: RunId::from_db(17),
-        job: 0,
-        partition: PartitionKey::whole(),
+        task: TaskId::in_run(RunId::from_db(17), 12).unwrap(),
         worker: WorkerId::from_db(1),
-        claim: ClaimId::random(),
         failures: 0,
         losses: 0,
         started_at: now,

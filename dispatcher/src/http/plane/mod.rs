@@ -23,7 +23,12 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/internal/liveness", Caller::Plane, post(liveness::liveness)),
         Route::new(Method::POST, "/internal/users/resolve", Caller::Plane, post(users::resolve)),
         Route::new(Method::POST, "/internal/audit", Caller::Plane, post(audit::audit)),
-        Route::new(Method::GET, "/internal/manifests/{sha256}", Caller::Plane, get(manifests::manifest)),
+        Route::new(
+            Method::GET,
+            "/internal/manifests/{version}/{sha256}",
+            Caller::Plane,
+            get(manifests::manifest),
+        ),
     ]
 }
 

@@ -45,10 +45,10 @@ pub(super) async fn credentials(State(app): State<App>, task: LiveTask) -> Reply
 }
 
 async fn policies(app: &App, capability: &Capability) -> Reply<Vec<SessionPolicy>> {
-    let hashes: Vec<_> = readable_manifests(capability).into_iter().collect();
+    let wanted = readable_manifests(capability);
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
     let mut prefixes = ManifestPrefixes::new();
-    for (hash, manifest) in db::manifests::by_hashes(&mut conn, &hashes).await? {
+    for (hash, manifest) in db::manifests::of_versions(&mut conn, &wanted).await? {
         prefixes.insert(hash, prefixes_of(capability, &manifest)?);
     }
     Ok(session_policies(capability, &prefixes)?)

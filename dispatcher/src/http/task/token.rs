@@ -27,13 +27,13 @@ pub(super) async fn token(
         ));
     }
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    let facts = app.core.facts.one(&mut conn, task.lease.run).await?;
+    let facts = app.core.facts.one(&mut conn, task.lease.run()).await?;
     drop(conn);
     let subject = Subject {
         lease: &task.lease,
         org: task.capability.org(),
         grants,
-        timeout: Duration::from_millis(facts.job(task.lease.job)?.timeout_ms),
+        timeout: Duration::from_millis(facts.place(task.lease.task)?.spec.timeout_ms),
     };
     Ok(Json(app.minter.mint(subject, request.audience, Utc::now())?))
 }

@@ -144,8 +144,9 @@ mod tests {
     #[tokio::test]
     async fn lists_are_bounded_and_parameters_are_known() {
         assert_eq!(page("/x").await, Ok((100, None)));
-        assert_eq!(page("/x?limit=1000&after=t7").await, Ok((1000, Some(TaskId::from_db(7)))));
-        for bad in ["?limit=0", "?limit=1001", "?limit=-1", "?limit=x", "?after=7", "?after=a7", "?befor=t7"]
+        assert_eq!(page("/x?limit=1000&after=t1.7").await, Ok((1000, Some(TaskId::from_db((1 << 20) + 7)))));
+        for bad in
+            ["?limit=0", "?limit=1001", "?limit=-1", "?limit=x", "?after=7", "?after=t7", "?befor=t1.7"]
         {
             assert_eq!(page(&format!("/x{bad}")).await, Err(ErrorCode::BadRequest), "{bad}");
         }

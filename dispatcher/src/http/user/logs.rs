@@ -71,11 +71,12 @@ async fn look(app: &App, wanted: &Wanted) -> Reply<LogReply> {
     let Wanted { org, task, attempt, after } = *wanted;
     let found = db::runs_read::logged_attempt(&mut conn, org, task, attempt).await.map_err(database)?;
     let Some(found) = found else {
-        let state = tasks::read(&mut conn, org, task).await?.state;
+        let state = tasks::read(app, &mut conn, org, task).await?.state;
         if attempt.is_some() {
             return Err(super::problem::not_found("attempt of this task"));
         }
-        let waits = matches!(state, TaskState::Queued | TaskState::Running | TaskState::Failed);
+        let waits =
+            matches!(state, TaskState::Waiting | TaskState::Queued | TaskState::Running | TaskState::Failed);
         return Ok(LogReply { attempt: None, lines: Vec::new(), done: !waits });
     };
     let lines =

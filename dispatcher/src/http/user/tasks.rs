@@ -12,12 +12,9 @@ use super::{
 };
 use crate::{
     App, audit,
-    db::{
-        self,
-        runs_read::{Dead, TaskFilter},
-    },
     permissions::{Permit, action},
     task::retry::retry_task,
+    tasks,
 };
 
 /// `GET /v1/runs/{run}/tasks`.
@@ -29,10 +26,8 @@ pub(super) async fn of_run(
 ) -> Reply<Json<Vec<TaskInfo>>> {
     let limit = page.limit()?;
     let mut conn = app.db.acquire().await.map_err(database)?;
-    let known = db::runs::exists(&mut conn, permit.org(), run).await.map_err(database)?;
-    let run = known.ok_or_else(|| not_found("run"))?;
-    let filter = TaskFilter { run: Some(run), after: page.after, ..TaskFilter::default() };
-    db::runs_read::tasks(&mut conn, permit.org(), filter, limit).await.map(Json).map_err(database)
+    let found = tasks::of_run(&mut conn, &app.core.facts, permit.org(), run, page.after, limit).await;
+    found.map_err(database)?.map(Json).ok_or_else(|| not_found("run"))
 }
 
 /// `GET /v1/tasks/{task}`.
@@ -42,7 +37,7 @@ pub(super) async fn one(
     Id(task): Id<TaskId>,
 ) -> Reply<Json<TaskInfo>> {
     let mut conn = app.db.acquire().await.map_err(database)?;
-    read(&mut conn, permit.org(), task).await.map(Json)
+    read(&app, &mut conn, permit.org(), task).await.map(Json)
 }
 
 /// `GET /v1/dead-letters`.
@@ -52,9 +47,9 @@ pub(super) async fn dead_letters(
     Params(page): Params<Page<TaskId>>,
 ) -> Reply<Json<Vec<TaskInfo>>> {
     let limit = page.limit()?;
-    let filter = TaskFilter { dead: Dead::Only, after: page.after, ..TaskFilter::default() };
     let mut conn = app.db.acquire().await.map_err(database)?;
-    db::runs_read::tasks(&mut conn, permit.org(), filter, limit).await.map(Json).map_err(database)
+    let found = tasks::dead(&mut conn, &app.core.facts, permit.org(), page.after, limit).await;
+    found.map(Json).map_err(database)
 }
 
 /// `POST /v1/tasks/{task}/retry`.
@@ -66,14 +61,13 @@ pub(super) async fn retry(
     let mut tx = app.db.begin().await.map_err(database)?;
     retry_task(&mut tx, &*app.core.wake, permit.org(), task).await?;
     audit::record(&mut tx, &permit, &task.to_string(), json!({})).await.map_err(database)?;
-    let info = read(&mut tx, permit.org(), task).await?;
+    let info = read(&app, &mut tx, permit.org(), task).await?;
     tx.commit().await.map_err(database)?;
     Ok(Json(info))
 }
 
 /// A task of this org.
-pub(super) async fn read(conn: &mut PgConnection, org: OrgId, task: TaskId) -> Reply<TaskInfo> {
-    let filter = TaskFilter { task: Some(task), ..TaskFilter::default() };
-    let found = db::runs_read::tasks(conn, org, filter, 1).await.map_err(database)?;
-    found.into_iter().next().ok_or_else(|| not_found("task"))
+pub(super) async fn read(app: &App, conn: &mut PgConnection, org: OrgId, task: TaskId) -> Reply<TaskInfo> {
+    let found = tasks::one(conn, &app.core.facts, org, task).await.map_err(database)?;
+    found.ok_or_else(|| not_found("task"))
 }

@@ -18,6 +18,7 @@ use super::{Worker, bounded};
 use crate::{
     App, db,
     db::leases::{LeaseRow, ShownFence},
+    facts::Place,
     grants::{self, Granted},
     mint::Subject,
     task::{
@@ -98,14 +99,14 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
 
 fn launch(granted: &Granted) -> Result<LaunchSpec, db::Error> {
     let Granted { lease, facts, .. } = granted;
-    let job = facts.job(lease.job)?;
+    let Place { spec: job, partition, .. } = facts.place(lease.task)?;
     Ok(LaunchSpec {
         org: facts.org,
-        run: lease.run,
+        run: lease.run(),
         task: lease.task,
         dag: facts.spec.name.clone(),
         job: job.name.clone(),
-        partition: lease.partition.clone(),
+        partition: partition.clone(),
         failures: lease.failures,
         code: job.code.clone(),
         files: job.files.clone(),
@@ -115,7 +116,7 @@ fn launch(granted: &Granted) -> Result<LaunchSpec, db::Error> {
 }
 
 fn not_launched(lease: &LeaseRow, why: &str) -> Ended {
-    let fence = Fence { attempt: lease.attempt, lease_token: lease.lease_token };
+    let fence = Fence { task: lease.task, attempt: lease.attempt, lease_token: lease.lease_token };
     let failure = Failure { reason: FailureReason::Launch, detail: format!("no token for the task: {why}") };
-    Ended { shown: ShownFence { worker: lease.worker, fence }, end: End::Failed(lease.run, failure) }
+    Ended { shown: ShownFence { worker: lease.worker, fence }, end: End::Failed(lease.run(), failure) }
 }

@@ -74,11 +74,11 @@ async fn end(app: &App, outcome: Outcome, lease: Option<LeaseRow>) -> Result<End
         (Outcome::Succeeded, None) => Ok(End::NotCurrent(Claimed::Succeeded)),
         (Outcome::Failed { reason, .. }, None) => Ok(End::NotCurrent(Claimed::Failed(reason))),
         (Outcome::Failed { reason, detail }, Some(lease)) => {
-            Ok(End::Failed(lease.run, Failure { reason, detail: printable(&detail) }))
+            Ok(End::Failed(lease.run(), Failure { reason, detail: printable(&detail) }))
         }
         (Outcome::Succeeded, Some(lease)) => match list(app, &lease).await? {
-            Ok(outputs) => Ok(End::Succeeded(lease.run, outputs)),
-            Err(outputs::Error::Refused(detail)) => Ok(End::Refused(lease.run, printable(&detail))),
+            Ok(outputs) => Ok(End::Succeeded(lease.run(), outputs)),
+            Err(outputs::Error::Refused(detail)) => Ok(End::Refused(lease.run(), printable(&detail))),
             Err(unavailable) => Err(unavailable.into()),
         },
     }
@@ -86,10 +86,10 @@ async fn end(app: &App, outcome: Outcome, lease: Option<LeaseRow>) -> Result<End
 
 async fn list(app: &App, lease: &LeaseRow) -> Result<Result<outputs::Outputs, outputs::Error>, db::Error> {
     let mut conn = app.db.acquire().await?;
-    let facts = app.core.facts.one(&mut conn, lease.run).await?;
+    let facts = app.core.facts.one(&mut conn, lease.run()).await?;
     drop(conn);
     let prefixes = AttemptPrefixes::of(&app.config.object_store.bucket, &facts, lease)?;
-    Ok(app.outputs.list(&prefixes.output, &lease.partition).await)
+    Ok(app.outputs.list(&prefixes.output, facts.place(lease.task)?.partition).await)
 }
 
 /// Records what can be recorded. Where some outputs could not be listed, the others are recorded

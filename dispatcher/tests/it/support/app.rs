@@ -131,7 +131,8 @@ impl TestApp {
             launch.org, launch.run, launch.task, lease.attempt
         );
         self.s3.put(&key, b"rows");
-        let fence = json!({ "attempt": lease.attempt, "lease_token": lease.lease_token });
+        let fence =
+            json!({ "task": launch.task, "attempt": lease.attempt, "lease_token": lease.lease_token });
         let body = json!({ "completions": [{ "fence": fence, "outcome": outcome }] });
         let reply: Value =
             self.worker().post("/internal/complete", &body).await.json().await.expect("verdicts");

@@ -158,27 +158,33 @@ impl Platform {
         sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
     }
 
-    /// What must hold of every database at any time: a task's row is in exactly one place, every
-    /// succeeded task has one commit, and the runs' counters say what the rows say.
+    /// What must hold of every database at any time: a task is in one place at most, runs and
+    /// versions count what the rows say, and an ended run has nothing left to do.
     pub async fn assert_consistent(&self) {
-        let misplaced = "select count(*) from tasks t where 1 <>
-            (select count(*) from ready r where r.task_id = t.task_id)
-            + (select count(*) from leases l where l.task_id = t.task_id)
-            + (select count(*) from task_ends e where e.task_id = t.task_id)";
-        assert_eq!(self.count(misplaced).await, 0, "a task is in no place, or in two");
-        let uncommitted = "select count(*) from task_ends e where e.state = 'succeeded' and 1 <>
-            (select count(*) from commits c where c.task_id = e.task_id)";
-        assert_eq!(self.count(uncommitted).await, 0, "a succeeded task has no commit, or two");
+        let misplaced = "select count(*) from (
+                select task_id from (
+                    select task_id from ready union all select task_id from delayed
+                    union all select task_id from leases union all select task_id from commits
+                    union all select task_id from task_ends
+                ) places group by task_id having count(*) > 1
+            ) twice";
+        assert_eq!(self.count(misplaced).await, 0, "a task is in two places");
         let miscounted = "select count(*) from runs r cross join lateral (
-                select count(*) filter (where e.task_id is null) as open,
-                    count(*) filter (where e.state = 'succeeded') as succeeded,
-                    count(*) filter (where e.state = 'dead') as dead
-                from tasks t left join task_ends e on e.task_id = t.task_id where t.run_id = r.run_id
-            ) n where (r.tasks_open, r.tasks_succeeded, r.tasks_dead) <> (n.open, n.succeeded, n.dead)";
+                select (select count(*) from ready where task_id >> 20 = r.run_id)
+                        + (select count(*) from delayed where task_id >> 20 = r.run_id)
+                        + (select count(*) from leases where task_id >> 20 = r.run_id) as open,
+                    (select count(*) from commits where task_id >> 20 = r.run_id) as succeeded,
+                    (select count(*) from task_ends where task_id >> 20 = r.run_id and state = 'dead') as dead
+            ) n where (r.tasks_open, r.tasks_succeeded, r.tasks_dead) <> (n.open, n.succeeded, n.dead)
+                or (r.state <> 'running' and n.open > 0)";
         assert_eq!(self.count(miscounted).await, 0, "a run's counters do not say what its tasks do");
         let versions = "select count(*) from dataset_versions v where v.partitions_done <>
-            (select count(*) from commits c where c.dataset_version_id = v.dataset_version_id)";
+            (select count(*) from commits c where c.task_id >= v.dataset_version_id
+                and c.task_id < v.dataset_version_id + v.partitions_total)";
         assert_eq!(self.count(versions).await, 0, "a version does not count its commits");
+        let beyond = "select count(*) from commits c join runs r on r.run_id = c.task_id >> 20
+            where c.task_id & 1048575 >= r.tasks_total";
+        assert_eq!(self.count(beyond).await, 0, "a commit of a task that its run does not list");
     }
 }
 

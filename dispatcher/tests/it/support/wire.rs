@@ -20,7 +20,7 @@ pub fn claiming(max: u32) -> ClaimRequest {
 }
 
 pub fn fence(lease: &Lease) -> Fence {
-    Fence { attempt: lease.attempt, lease_token: lease.lease_token }
+    Fence { task: lease.launch.task, attempt: lease.attempt, lease_token: lease.lease_token }
 }
 
 pub fn succeeded(lease: &Lease) -> Completion {

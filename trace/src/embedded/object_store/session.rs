@@ -254,7 +254,7 @@ mod tests {
     fn request(attempt: i64, duration: Duration) -> MintRequest {
         MintRequest {
             org: OrgId::from_db(1),
-            task: TaskId::from_db(1),
+            task: TaskId::from_db((1 << 20) + 1),
             attempt: AttemptId::from_db(attempt),
             policy_json: POLICY.to_owned(),
             duration,

@@ -91,7 +91,7 @@ impl TestStore {
         });
         let request = MintRequest {
             org: OrgId::from_db(1),
-            task: TaskId::from_db(1),
+            task: TaskId::from_db((1 << 20) + 1),
             attempt: AttemptId::from_db(attempt),
             policy_json: policy.to_string(),
             duration,

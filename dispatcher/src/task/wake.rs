@@ -1,0 +1,44 @@
+//! delayed → ready, when the next try is due.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+use trace_contracts::RunId;
+
+use super::Error;
+use crate::{
+    db,
+    lease::{Fenced, When},
+    queue::WakeUps,
+};
+
+/// Tasks that are woken in one transaction at most.
+const BATCH: i64 = 1000;
+
+/// Whether there may be more to wake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// A whole batch was found: look again.
+    Batch,
+    /// This was all.
+    All,
+}
+
+/// Makes delayed tasks ready that are due by the database's clock. Their runs are locked first, so
+/// that a run that is being cancelled finds each of its tasks in one place.
+///
+/// # Errors
+/// When the database fails.
+pub async fn wake(tx: &mut PgConnection, bell: &dyn WakeUps) -> Result<Woken, Error> {
+    let due = db::ready::due(tx, BATCH).await?;
+    if due.is_empty() {
+        return Ok(Woken::All);
+    }
+    let runs: BTreeSet<RunId> = due.iter().map(|task| task.run()).collect();
+    let mut fenced = Fenced::lock(tx, &runs).await?;
+    let woken = db::ready::wake(fenced.conn(), &due).await?;
+    fenced.queued(woken, When::Now);
+    fenced.settle(bell).await?;
+    let whole = i64::try_from(due.len()).unwrap_or(BATCH) >= BATCH;
+    Ok(if whole { Woken::Batch } else { Woken::All })
+}
