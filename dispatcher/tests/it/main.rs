@@ -14,6 +14,7 @@ mod leases;
 mod liveness;
 mod logs;
 mod objects;
+mod races;
 mod refusals;
 mod runs;
 mod two_dispatchers;

@@ -102,7 +102,8 @@ fn binary(name: &str) -> anyhow::Result<PathBuf> {
     folders.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut all = folders.into_iter().rev().chain(std::env::split_paths(&path));
-    let found = all.find_map(|folder: PathBuf| Some(folder.join(name)).filter(|file: &PathBuf| is_file(file)));
+    let found =
+        all.find_map(|folder: PathBuf| Some(folder.join(name)).filter(|file: &PathBuf| is_file(file)));
     found.with_context(|| format!("`{name}` is not installed: install PostgreSQL 15 or newer"))
 }
 

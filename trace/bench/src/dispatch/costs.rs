@@ -41,9 +41,8 @@ impl Counters {
         )
         .fetch_one(db)
         .await?;
-        let (transactions,): (i64,) = sqlx::query_as("select sum(xact_commit)::bigint from pg_stat_database")
-            .fetch_one(db)
-            .await?;
+        let (transactions,): (i64,) =
+            sqlx::query_as("select sum(xact_commit)::bigint from pg_stat_database").fetch_one(db).await?;
         Ok(Self { wal_bytes, writers, transactions })
     }
 
@@ -51,7 +50,8 @@ impl Counters {
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
     pub fn until(self, later: Self, tasks: u64) -> Costs {
-        let per_task = |before: i64, after: i64| crate::statistics::rounded((after - before) as f64 / tasks as f64);
+        let per_task =
+            |before: i64, after: i64| crate::statistics::rounded((after - before) as f64 / tasks as f64);
         Costs {
             wal_bytes_per_task: per_task(self.wal_bytes, later.wal_bytes),
             commits_per_task: per_task(self.writers, later.writers),

@@ -138,8 +138,10 @@ async fn complete(
         let chunk = if pace.rate.is_some() { 8 } else { fences.len() };
         for fences in fences.chunks(chunk) {
             pace.take(fences.len()).await;
-            let completions =
-                fences.iter().map(|fence| Completion { fence: *fence, outcome: Outcome::Succeeded }).collect();
+            let completions = fences
+                .iter()
+                .map(|fence| Completion { fence: *fence, outcome: Outcome::Succeeded })
+                .collect();
             let reply: CompleteReply =
                 client.call("/internal/complete", &CompleteRequest { completions }).await?;
             ensure!(

@@ -95,7 +95,12 @@ pub struct Full {
 }
 
 /// Starts a run and works it off as fast as it goes. The start of the run is part of it.
-pub async fn full_load(dispatcher: &Dispatcher, name: &str, load: Load, tasks: usize) -> anyhow::Result<Full> {
+pub async fn full_load(
+    dispatcher: &Dispatcher,
+    name: &str,
+    load: Load,
+    tasks: usize,
+) -> anyhow::Result<Full> {
     let spec = pipeline(name, JOBS, tasks.div_ceil(JOBS))?;
     let tasks = (spec.jobs.len() * spec.jobs[0].partitions.len()) as u64;
     let (dag, version) = dispatcher.deploy(&spec).await?;
@@ -133,11 +138,7 @@ async fn half_load(dispatcher: &Dispatcher, load: Load, rate: f64) -> anyhow::Re
 
 /// A task of a later job is ready when its partition of the job before is committed. The first
 /// job's tasks are ready all at once and wait for the rate, so they are left out.
-async fn ready_to_claimed(
-    db: &PgPool,
-    run: RunId,
-    claimed: &Claimed,
-) -> anyhow::Result<Samples> {
+async fn ready_to_claimed(db: &PgPool, run: RunId, claimed: &Claimed) -> anyhow::Result<Samples> {
     let (first, last) = TaskId::span(run);
     let commits: Vec<(i64, DateTime<Utc>)> =
         sqlx::query_as("select task_id, committed_at from commits where task_id between $1 and $2")
