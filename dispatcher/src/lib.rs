@@ -5,6 +5,7 @@
 //! through [`db`] alone. What runs next is decided by the pure [`planner`]; who may still act is
 //! decided by [`lease`].
 
+pub mod attempt_ids;
 pub mod audit;
 pub mod batcher;
 pub mod blobs;

@@ -13,7 +13,9 @@ use trace_contracts::keys::KeySet;
 use trace_plane::{KeySource, Verifier};
 
 use crate::{
-    Adapters, App, Config, background,
+    Adapters, App, Config,
+    attempt_ids::AttemptIds,
+    background,
     config::Jwks,
     facts::FactCache,
     http,
@@ -103,6 +105,7 @@ pub async fn start(
         wake: adapters.wake,
         facts: Arc::new(FactCache::default()),
         limits: config.limits,
+        attempt_ids: AttemptIds::default(),
     };
     let liveness = Liveness::default();
     let app = App::new(Parts {

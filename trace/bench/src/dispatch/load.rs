@@ -126,6 +126,8 @@ async fn claim(
     Ok(claimed)
 }
 
+/// Completes what was claimed: whole batches as they come at full speed, and at a rate each few tasks
+/// by themselves, as slots do that end at different times.
 async fn complete(
     client: Client,
     mut claimed: mpsc::Receiver<Vec<Fence>>,
@@ -133,26 +135,47 @@ async fn complete(
     left: Arc<AtomicU64>,
     done: CancellationToken,
 ) -> anyhow::Result<Claimed> {
+    let mut slots = JoinSet::new();
     while let Some(fences) = claimed.recv().await {
-        // At a rate, small batches: what a worker with a few slots sends.
-        let chunk = if pace.rate.is_some() { 8 } else { fences.len() };
+        let chunk = if pace.rate.is_some() { 4 } else { fences.len() };
         for fences in fences.chunks(chunk) {
-            pace.take(fences.len()).await;
-            let completions = fences
-                .iter()
-                .map(|fence| Completion { fence: *fence, outcome: Outcome::Succeeded })
-                .collect();
-            let reply: CompleteReply =
-                client.call("/internal/complete", &CompleteRequest { completions }).await?;
-            ensure!(
-                reply.verdicts.iter().all(|verdict| *verdict == CompleteVerdict::Recorded),
-                "a completion was not recorded: {:?}",
-                reply.verdicts
-            );
-            if left.fetch_sub(fences.len() as u64, Ordering::AcqRel) == fences.len() as u64 {
-                done.cancel();
+            let end =
+                end(client.clone(), fences.to_vec(), Arc::clone(&pace), Arc::clone(&left), done.clone());
+            if pace.rate.is_some() {
+                slots.spawn(end);
+            } else {
+                end.await?;
             }
         }
+        while let Some(ended) = slots.try_join_next() {
+            ended??;
+        }
+    }
+    while let Some(ended) = slots.join_next().await {
+        ended??;
     }
     Ok(Claimed::new())
+}
+
+async fn end(
+    client: Client,
+    fences: Vec<Fence>,
+    pace: Arc<Pace>,
+    left: Arc<AtomicU64>,
+    done: CancellationToken,
+) -> anyhow::Result<()> {
+    pace.take(fences.len()).await;
+    let tasks = fences.len() as u64;
+    let completion = |fence| Completion { fence, outcome: Outcome::Succeeded };
+    let request = CompleteRequest { completions: fences.into_iter().map(completion).collect() };
+    let reply: CompleteReply = client.call("/internal/complete", &request).await?;
+    ensure!(
+        reply.verdicts.iter().all(|verdict| *verdict == CompleteVerdict::Recorded),
+        "a completion was not recorded: {:?}",
+        reply.verdicts
+    );
+    if left.fetch_sub(tasks, Ordering::AcqRel) == tasks {
+        done.cancel();
+    }
+    Ok(())
 }

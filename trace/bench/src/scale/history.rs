@@ -32,7 +32,7 @@ pub async fn insert(db: &PgPool, tasks: u64) -> anyhow::Result<()> {
         sqlx::query(
             "insert into commits (task_id, attempt_id, worker_id, lease_token, started_at, manifest_sha256,
                 manifest)
-            select ($1 << 20) + n, nextval('attempt_ids'), 1, gen_random_uuid(), now(), sha256(n::text::bytea),
+            select ($1 << 20) + n, ($1 << 20) + n, 1, gen_random_uuid(), now(), sha256(n::text::bytea),
                 repeat('m', 200)
             from generate_series(0, $2 - 1) n",
         )
