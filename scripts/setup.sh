@@ -2,6 +2,7 @@
 # Installs what the commands of the Makefile need and this machine lacks. Quick when nothing is missing.
 #   scripts/setup.sh run     to build and run: a C compiler, PostgreSQL, python3
 #   scripts/setup.sh test    also what the tests check against: the AWS CLI, pyarrow, pandas and polars, pinned and hashed
+#   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap
 #   scripts/setup.sh lint    also cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,6 +31,9 @@ command -v cc >/dev/null || missing+=(build-essential)
 command -v python3 >/dev/null || missing+=(python3)
 if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     missing+=(postgresql)
+fi
+if [ "$what" = bench ]; then
+    command -v bwrap >/dev/null || missing+=(bubblewrap)
 fi
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 

@@ -1,0 +1,43 @@
+//! `trace-bench BENCH [--json]`: one subcommand and one file a benchmark.
+//!
+//! Each measures what it names and asserts nothing about time; how to read the figures is in
+//! `docs/benchmarks.md`. With `--json` the answer is one line, `{"bench":"sandbox",…}`.
+
+mod chain;
+mod platform;
+mod report;
+mod sandbox;
+mod statistics;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Form;
+
+#[derive(Debug, Parser)]
+#[command(about = "Measures Trace", disable_help_subcommand = true)]
+struct Arguments {
+    /// Print one JSON line
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+/// A benchmark. The name of the subcommand is the `bench` of the JSON line.
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// From start to exit of a program that does nothing, in the sandbox and beside it
+    Sandbox(sandbox::Options),
+    /// Sequential Python UDFs that do nothing, through a whole platform
+    Chain(chain::Options),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let Arguments { json, bench } = Arguments::parse();
+    let form = if json { Form::Line } else { Form::Pretty };
+    match bench {
+        Bench::Sandbox(options) => form.print("sandbox", &sandbox::run(&options).await?),
+        Bench::Chain(options) => form.print("chain", &chain::run(&options)?),
+    }
+}
