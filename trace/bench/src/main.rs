@@ -5,6 +5,7 @@
 
 mod chain;
 mod platform;
+mod reference;
 mod report;
 mod sandbox;
 mod statistics;

@@ -75,19 +75,27 @@ fn calls() -> impl Iterator<Item = Call> {
     let machine = ARCHITECTURE.unwrap();
     numbers.flat_map(move |number| {
         let counts = by_arguments.iter().any(|call| u32::try_from(*call) == Ok(number));
-        let some = if counts { values.clone() } else { vec![0, u64::MAX] };
-        let third = some.clone();
-        some.clone().into_iter().flat_map(move |a| {
-            let (second, third) = (some.clone(), third.clone());
-            second.into_iter().flat_map(move |b| {
-                third.clone().into_iter().map(move |c| Call {
-                    machine,
-                    number,
-                    arguments: [a, b, c, 0, u64::MAX, 7],
-                })
-            })
+        let arguments = if counts { sweeps(&values) } else { vec![[0; 3], [u64::MAX; 3]] };
+        arguments.into_iter().map(move |[a, b, c]| Call {
+            machine,
+            number,
+            arguments: [a, b, c, 0, u64::MAX, 7],
         })
     })
+}
+
+/// Each of the first three arguments takes every value, while the others take a few.
+fn sweeps(values: &[u64]) -> Vec<[u64; 3]> {
+    const FEW: [u64; 6] = [0, 1, 2, 6, 17, 1 << 32];
+    let mut sweeps = Vec::new();
+    for value in values {
+        for one in FEW {
+            for other in FEW {
+                sweeps.extend([[*value, one, other], [one, *value, other], [one, other, *value]]);
+            }
+        }
+    }
+    sweeps
 }
 
 /// Everything that a rule names, what lies beside it, and the same with the upper half set.
