@@ -8,6 +8,7 @@ mod cluster;
 mod dispatch;
 mod idle;
 mod platform;
+mod reference;
 mod report;
 mod sandbox;
 mod scale;
