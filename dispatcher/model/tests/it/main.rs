@@ -1,0 +1,3 @@
+//! Checks the model, its broken variants, and the replay.
+
+mod model;
