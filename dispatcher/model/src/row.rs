@@ -207,7 +207,7 @@ pub enum Key {
     /// `leases`, where their key is the attempt.
     LeaseOf(Attempt),
     /// `claims`.
-    Claim(Claim),
+    Claim(Claim, Worker),
     /// `task_ends`.
     End(Task),
     /// A table whose rows are never deleted.

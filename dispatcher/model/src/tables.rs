@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    id::{Attempt, Claim, Dataset, Run, Task, Version},
+    id::{Attempt, Claim, Dataset, Run, Task, Version, Worker},
     row::{Change, Claimed, Commit, Completion, End, Ended, Filling, Key, Lease, Progress, Registered, Row, Tries},
     shape::{Input, Shape},
 };
@@ -23,7 +23,7 @@ pub struct Tables {
     /// `leases`.
     pub leases: BTreeMap<Task, Lease>,
     /// `claims`.
-    pub claims: BTreeMap<Claim, Claimed>,
+    pub claims: BTreeMap<(Claim, Worker), Claimed>,
     /// `commits`.
     pub commits: BTreeMap<Task, Commit>,
     /// `attempts`.
@@ -65,7 +65,7 @@ impl Tables {
                     self.terms.insert(attempt, term);
                 }
             }
-            Row::Claim(claim, claimed) => drop(self.claims.insert(*claim, claimed.clone())),
+            Row::Claim(claim, claimed) => drop(self.claims.insert((*claim, claimed.worker), claimed.clone())),
             Row::Commit(task, commit) => drop(self.commits.insert(*task, *commit)),
             Row::Attempt(attempt, ended) => drop(self.attempts.insert(*attempt, *ended)),
             Row::End(task, end) => drop(self.ends.insert(*task, *end)),
@@ -91,7 +91,7 @@ impl Tables {
                 self.leases.retain(|_, lease| lease.fence.attempt != attempt);
                 self.terms.remove(&attempt);
             }
-            Key::Claim(claim) => drop(self.claims.remove(&claim)),
+            Key::Claim(claim, worker) => drop(self.claims.remove(&(claim, worker))),
             Key::End(task) => drop(self.ends.remove(&task)),
             Key::Kept(_) => {}
         }

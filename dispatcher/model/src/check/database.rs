@@ -95,7 +95,7 @@ impl Platform {
         claim: Claim,
         task: Task,
     ) -> Option<(Task, Fence)> {
-        if let Some(claimed) = state.tables.claims.get(&claim) {
+        if let Some(claimed) = state.tables.claims.get(&(claim, worker)) {
             let attempt = *claimed.attempts.first()?;
             let mut held = state.tables.leases.iter().filter(|(_, lease)| lease.fence.attempt == attempt);
             return held.next().map(|(task, lease)| (*task, lease.fence)).filter(|_| state.lives(attempt));

@@ -149,14 +149,14 @@ impl Scenario {
         }
     }
 
-    /// Two partitions that a third task reads, committed at the same moment by two dispatchers.
+    /// Two jobs that a third one reads, committed at the same moment by two dispatchers.
     #[must_use]
     pub fn fan_in() -> Self {
         Self {
             grain: Grain::LockThenWrite,
             faults: &[Fault::CrashDispatcher, Fault::RepeatRequest],
             most_faults: 1,
-            ..Self::of("fan-in", shape(&[job(2, &[], 0), job(1, &[Reads::Whole(0)], 0)], &[0]))
+            ..Self::of("fan-in", shape(&[job(1, &[], 0), job(1, &[], 0), job(1, &[Reads::Whole(0), Reads::Whole(1)], 0)], &[2]))
         }
     }
 

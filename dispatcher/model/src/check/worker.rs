@@ -142,7 +142,7 @@ impl Platform {
 /// An id that nobody has heard of. Ids are random; the smallest unused number stands for any.
 fn fresh_claim(state: &State, worker: Worker) -> Claim {
     let own = |claim: &Claim| claim.0 >> 64 == u128::try_from(worker.0).unwrap_or_default();
-    let recorded = state.tables.claims.keys();
+    let recorded = state.tables.claims.keys().map(|(claim, _)| claim);
     let granted = state.seen.grants.keys();
     let asked = state.net.claims.iter().map(|(_, claim, _)| claim);
     let youngest = recorded.chain(granted).chain(asked).filter(|claim| own(claim)).max();

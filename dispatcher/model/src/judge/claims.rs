@@ -20,7 +20,7 @@ pub(super) fn check(case: &Case<'_>, moves: &Moves) -> Result<(), Broken> {
     }
     for change in &case.tx.changes {
         let Change::Insert(Row::Claim(claim, claimed)) = change else { continue };
-        must(!case.tables.claims.contains_key(claim), Rule::Conflict, change)?;
+        must(!case.tables.claims.contains_key(&(*claim, claimed.worker)), Rule::Conflict, change)?;
         must(!claimed.attempts.is_empty(), Rule::Claimed, change)?;
         for attempt in &claimed.attempts {
             must(leased.remove(attempt) == Some(claimed.worker), Rule::Claimed, (change, attempt))?;

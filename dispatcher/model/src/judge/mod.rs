@@ -69,7 +69,7 @@ fn must<T: Debug>(holds: bool, rule: Rule, what: T) -> Result<(), Broken> {
 /// How a transaction moves tasks, and how what else it touches stood before it.
 #[derive(Debug, Default)]
 pub struct Moves {
-    /// Each task that moves.
+    /// Each task that moves, in the order of their ids.
     pub tasks: Vec<(Task, Move)>,
     runs: BTreeMap<Run, Option<Progress>>,
     versions: BTreeMap<Version, Option<Filling>>,

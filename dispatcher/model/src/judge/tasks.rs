@@ -79,7 +79,7 @@ fn task_of(tables: &Tables, change: &Change) -> Result<Option<Task>, Broken> {
                 let held = tables.leases.iter().find(|(_, lease)| lease.fence.attempt == *attempt);
                 *held.ok_or_else(|| Broken::new(Rule::Conflict, change))?.0
             }
-            Key::Claim(_) | Key::Kept(_) => return Ok(None),
+            Key::Claim(..) | Key::Kept(_) => return Ok(None),
         },
     };
     Ok(Some(task))
@@ -113,7 +113,7 @@ impl Touched {
                 Key::Held(_) => now.held.take().is_some(),
                 Key::Lease(_) | Key::LeaseOf(_) => now.lease.take().is_some(),
                 Key::End(_) => now.end.take().is_some(),
-                Key::Claim(_) | Key::Kept(_) => true,
+                Key::Claim(..) | Key::Kept(_) => true,
             },
         }
     }

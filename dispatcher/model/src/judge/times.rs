@@ -21,8 +21,8 @@ pub(super) fn check(case: &Case<'_>, moves: &Moves) -> Result<(), Broken> {
         check_move(case, at, *task, how)?;
     }
     for change in &case.tx.changes {
-        let Change::Delete(Key::Claim(claim)) = change else { continue };
-        let claimed = case.tables.claims.get(claim).ok_or_else(|| Broken::new(Rule::Conflict, change))?;
+        let Change::Delete(Key::Claim(claim, worker)) = change else { continue };
+        let claimed = case.tables.claims.get(&(*claim, *worker)).ok_or_else(|| Broken::new(Rule::Conflict, change))?;
         must(at.0 - claimed.claimed_at.0 >= CLAIMS_KEPT, Rule::Forgotten, (claim, claimed, at))?;
     }
     Ok(())

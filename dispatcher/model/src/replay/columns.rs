@@ -116,7 +116,7 @@ impl Read<'_> {
             "held" => Key::Held(self.task()?),
             "leases" if self.has("task_id") => Key::Lease(self.task()?),
             "leases" => Key::LeaseOf(Attempt(self.number("attempt_id")?)),
-            "claims" => Key::Claim(Claim(self.uuid("claim_id")?)),
+            "claims" => Key::Claim(Claim(self.uuid("claim_id")?), Worker(self.number("worker_id")?)),
             "task_ends" => Key::End(self.task()?),
             "commits" => Key::Kept("commits"),
             "attempts" => Key::Kept("attempts"),
