@@ -15,6 +15,7 @@ mod liveness;
 mod logs;
 mod objects;
 mod refusals;
+mod replay;
 mod runs;
 mod two_dispatchers;
 mod user_audit;
