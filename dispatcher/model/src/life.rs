@@ -100,17 +100,27 @@ pub fn step(before: Life, after: Life, ended: Option<Ended>) -> Result<Move, Rul
     let fresh = Tries::default();
     match (before, after, ended) {
         (Life::Waiting, Life::Ready(tries) | Life::Held(tries), None) => {
-            if tries == fresh { Ok(Move::Plan) } else { Err(Rule::Tries) }
+            if tries == fresh {
+                Ok(Move::Plan)
+            } else {
+                Err(Rule::Tries)
+            }
         }
         (Life::Held(had), Life::Ready(has), None) => same(had, has).map(|()| Move::Admit),
-        (Life::Delayed(had, _), Life::Ready(has) | Life::Held(has), None) => same(had, has).map(|()| Move::Due),
+        (Life::Delayed(had, _), Life::Ready(has) | Life::Held(has), None) => {
+            same(had, has).map(|()| Move::Due)
+        }
         (Life::Ready(had), Life::Leased(lease), None) => same(had, lease.tries).map(|()| Move::Claim(lease)),
         (Life::Leased(had), Life::Leased(has), None) => {
             let only_longer = Lease { expires_at: has.expires_at, ..had } == has;
             if only_longer { Ok(Move::Extend) } else { Err(Rule::Fence) }
         }
         (Life::Leased(lease), Life::Committed(commit), None) => {
-            if commit.fence == lease.fence { Ok(Move::Commit(commit)) } else { Err(Rule::Fence) }
+            if commit.fence == lease.fence {
+                Ok(Move::Commit(commit))
+            } else {
+                Err(Rule::Fence)
+            }
         }
         (Life::Leased(lease), after, Some(ended)) => {
             if ended.fence != lease.fence {
@@ -120,7 +130,11 @@ pub fn step(before: Life, after: Life, ended: Option<Ended>) -> Result<Move, Rul
         }
         (Life::Held(_) | Life::Ready(_) | Life::Delayed(..), Life::Cancelled, None) => Ok(Move::Cancel),
         (Life::Dead, Life::Ready(tries) | Life::Held(tries), None) => {
-            if tries == fresh { Ok(Move::Revive) } else { Err(Rule::Tries) }
+            if tries == fresh {
+                Ok(Move::Revive)
+            } else {
+                Err(Rule::Tries)
+            }
         }
         _ => Err(Rule::Step),
     }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     id::{Attempt, Claim, Dataset, Run, Task, Version, Worker},
-    row::{Change, Claimed, Commit, Completion, End, Ended, Filling, Key, Lease, Progress, Registered, Row, Tries},
+    row::{
+        Change, Claimed, Commit, Completion, End, Ended, Filling, Key, Lease, Progress, Registered, Row,
+        Tries,
+    },
     shape::{Input, Shape},
 };
 

@@ -39,7 +39,7 @@ impl Logged {
     async fn start(limits: Limits) -> Self {
         let url = fresh_database().await;
         // Slots belong to the whole server, databases to a test: the one's name serves for the other.
-        let slot = url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+        let slot = url.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned();
         create_slot(&url, &slot).await.unwrap();
         let options = Options { limits, database: Some(url), ..Options::default() };
         Self { platform: Platform::with(options).await, slot }

@@ -2,10 +2,8 @@
 
 use super::{
     Platform, Weakness,
-    scenario::{Fault, Grain, Planes},
-    state::{
-        Completion, DISPATCHERS, Deadline, Doing, Power, Reply, Said, Stage, State, index, workers,
-    },
+    scenario::{Fault, Grain, Leases, Planes},
+    state::{Completion, DISPATCHERS, Deadline, Doing, Power, Reply, Said, Stage, State, index, workers},
 };
 use crate::id::{Attempt, Claim, Run, Task, Worker};
 
@@ -135,14 +133,14 @@ impl Action {
 impl Platform {
     /// The steps that are possible; a few of them change nothing, which `next` finds out.
     pub(super) fn possible(&self, state: &State, out: &mut Vec<Action>) {
-        for worker in workers() {
+        for worker in workers().take(self.scenario.workers) {
             self.of_worker(state, worker, out);
         }
         for (worker, claim, task) in &state.net.claims {
             out.push(Action::ServeClaim(*worker, *claim, *task));
         }
         out.extend(state.net.replies.iter().cloned().map(Action::Deliver));
-        for at in 0..DISPATCHERS {
+        for at in 0..self.scenario.dispatchers {
             // Dispatchers that are alike need not be tried one after the other.
             if at == 0 || state.dispatchers[at] != state.dispatchers[0] {
                 self.of_dispatcher(state, at, out);
@@ -154,7 +152,7 @@ impl Platform {
         }
         if state.left.faults > 0 {
             for fault in self.scenario.faults {
-                faults(state, *fault, out);
+                self.faults(state, *fault, out);
             }
         }
     }
@@ -185,7 +183,9 @@ impl Platform {
 
     fn of_dispatcher(&self, state: &State, at: At, out: &mut Vec<Action>) {
         match &state.dispatchers[at].doing {
-            Some(Doing::Listing(..)) if self.scenario.grain == Grain::LockThenWrite => out.push(Action::Lock(at)),
+            Some(Doing::Listing(..)) if self.scenario.grain == Grain::LockThenWrite => {
+                out.push(Action::Lock(at))
+            }
             Some(Doing::Listing(..)) => out.push(Action::Record(at)),
             Some(Doing::Committing(..)) => out.push(Action::Write(at)),
             Some(Doing::Reaping(..)) => out.push(Action::Reap(at)),
@@ -215,7 +215,9 @@ impl Platform {
         if state.left.revivals > 0 {
             out.extend(tables.ends.keys().map(|task| Action::Revive(*task)));
         }
-        out.extend(tables.leases.keys().map(|task| Action::Expire(*task)));
+        if self.scenario.leases == Leases::RunOut {
+            out.extend(tables.leases.keys().map(|task| Action::Expire(*task)));
+        }
     }
 
     fn of_plane(&self, state: &State, out: &mut Vec<Action>) {
@@ -229,43 +231,52 @@ impl Platform {
             out.push(Action::FeedAsks);
         }
         out.extend([Action::FirstAnswer, Action::FeedAnswer, Action::Tick]);
-        out.extend((0..DISPATCHERS).flat_map(|at| [Action::FirstLook(at), Action::FeedLook(at)]));
+        out.extend(
+            (0..self.scenario.dispatchers).flat_map(|at| [Action::FirstLook(at), Action::FeedLook(at)]),
+        );
         out.extend(plane.held.keys().map(|attempt| Action::LetGo(*attempt)));
     }
 }
 
-fn faults(state: &State, fault: Fault, out: &mut Vec<Action>) {
-    let net = &state.net;
-    let idle = || (0..DISPATCHERS).find(|at| state.dispatchers[*at].doing.is_none());
-    match fault {
-        Fault::LoseWakeUp => out.extend(net.wakeups.iter().map(|task| Action::LoseWakeUp(*task))),
-        Fault::RepeatWakeUp => {
-            for worker in workers() {
-                out.extend(net.wakeups.iter().map(|task| Action::WakeTwice(worker, *task)));
+impl Platform {
+    fn faults(&self, state: &State, fault: Fault, out: &mut Vec<Action>) {
+        let workers = || workers().take(self.scenario.workers);
+        let net = &state.net;
+        let idle = || (0..self.scenario.dispatchers).find(|at| state.dispatchers[*at].doing.is_none());
+        match fault {
+            Fault::LoseWakeUp => out.extend(net.wakeups.iter().map(|task| Action::LoseWakeUp(*task))),
+            Fault::RepeatWakeUp => {
+                for worker in workers() {
+                    out.extend(net.wakeups.iter().map(|task| Action::WakeTwice(worker, *task)));
+                }
             }
-        }
-        Fault::LoseRequest => {
-            out.extend(net.claims.iter().map(|(worker, claim, task)| Action::LoseClaim(*worker, *claim, *task)));
-            out.extend(net.completions.iter().map(|one| Action::LoseCompletion(*one)));
-        }
-        Fault::RepeatRequest => {
-            let again = |(worker, claim, task): &_| Action::ServeClaimTwice(*worker, *claim, *task);
-            out.extend(net.claims.iter().map(again));
-            if let Some(at) = idle() {
-                out.extend(net.completions.iter().map(|one| Action::CutTwice(at, *one)));
+            Fault::LoseRequest => {
+                out.extend(
+                    net.claims.iter().map(|(worker, claim, task)| Action::LoseClaim(*worker, *claim, *task)),
+                );
+                out.extend(net.completions.iter().map(|one| Action::LoseCompletion(*one)));
             }
-        }
-        Fault::LoseReply => out.extend(net.replies.iter().cloned().map(Action::LoseReply)),
-        Fault::CrashWorker => out.extend(workers().map(Action::CrashWorker)),
-        Fault::PauseWorker => out.extend(workers().map(Action::Pause)),
-        Fault::CrashDispatcher => {
-            let busy = |at: &At| state.dispatchers[*at] != super::state::DispatcherNow::default();
-            out.extend((0..DISPATCHERS).filter(busy).map(Action::CrashDispatcher));
-        }
-        Fault::LoseHeartbeats => out.extend(state.tables.leases.keys().map(|task| Action::LoseHeartbeats(*task))),
-        Fault::MissNews => {
-            if let Some(at) = idle() {
-                out.extend(net.completions.iter().map(|one| Action::CutUnheard(at, *one)));
+            Fault::RepeatRequest => {
+                let again = |(worker, claim, task): &_| Action::ServeClaimTwice(*worker, *claim, *task);
+                out.extend(net.claims.iter().map(again));
+                if let Some(at) = idle() {
+                    out.extend(net.completions.iter().map(|one| Action::CutTwice(at, *one)));
+                }
+            }
+            Fault::LoseReply => out.extend(net.replies.iter().cloned().map(Action::LoseReply)),
+            Fault::CrashWorker => out.extend(workers().map(Action::CrashWorker)),
+            Fault::PauseWorker => out.extend(workers().map(Action::Pause)),
+            Fault::CrashDispatcher => {
+                let busy = |at: &At| state.dispatchers[*at] != super::state::DispatcherNow::default();
+                out.extend((0..DISPATCHERS).filter(busy).map(Action::CrashDispatcher));
+            }
+            Fault::LoseHeartbeats => {
+                out.extend(state.tables.leases.keys().map(|task| Action::LoseHeartbeats(*task)))
+            }
+            Fault::MissNews => {
+                if let Some(at) = idle() {
+                    out.extend(net.completions.iter().map(|one| Action::CutUnheard(at, *one)));
+                }
             }
         }
     }

@@ -12,8 +12,8 @@ use crate::{
     id::{Attempt, Claim, Dataset, Run, Task, Time, Token, Version, Worker},
     judge,
     row::{
-        self, Change, Claimed, Commit, End, Ended, Fence, Filling, Key, Lease, Outcome, Progress, Publication,
-        Registered, Row, RunState, Transaction, Tries,
+        self, Change, Claimed, Commit, End, Ended, Fence, Filling, Key, Lease, Outcome, Progress,
+        Publication, Registered, Row, RunState, Transaction, Tries,
     },
     shape::Input,
 };
@@ -30,9 +30,8 @@ impl Platform {
             note_wrongs(state, change);
         }
         state.tables.apply(&tx.changes);
-        let judged = judged.and_then(|moves| {
-            judge::after(&state.tables, &self.shapes, &self.settings, &tx, &moves)
-        });
+        let judged =
+            judged.and_then(|moves| judge::after(&state.tables, &self.shapes, &self.settings, &tx, &moves));
         if let Err(broken) = judged {
             state.seen.refused.get_or_insert(broken.rule);
         }
@@ -57,7 +56,8 @@ impl Platform {
             if !state.tables.datasets.contains_key(&dataset) {
                 let publication =
                     if shape.publishes(index) { Publication::Published } else { Publication::Internal };
-                changes.push(Change::Insert(Row::Dataset(dataset, Registered { publication, current: None })));
+                changes
+                    .push(Change::Insert(Row::Dataset(dataset, Registered { publication, current: None })));
             }
             let completion = row::Completion::Partial;
             let filling = Filling { dataset, total: job.partitions, done: 0, completion };
@@ -69,7 +69,8 @@ impl Platform {
             .collect();
         let open = u32::try_from(first.len()).unwrap_or_default();
         let state_now = RunState::Running;
-        let progress = Progress { dag: DAG, state: state_now, total: shape.total(), open, succeeded: 0, dead: 0 };
+        let progress =
+            Progress { dag: DAG, state: state_now, total: shape.total(), open, succeeded: 0, dead: 0 };
         changes.push(Change::Insert(Row::Run(run, progress)));
         changes.extend(self.plan(state, first));
         self.commit(state, changes);
@@ -108,8 +109,7 @@ impl Platform {
         let attempt = Attempt(state.tables.last_attempt + 1);
         let fence = Fence { attempt, worker, token: Token(u128::try_from(attempt.0).unwrap_or_default()) };
         let lease = Lease { fence, tries, started_at: NEVER, expires_at: NEVER };
-        let mut changes =
-            vec![Change::Delete(Key::Ready(task)), Change::Insert(Row::Lease(task, lease))];
+        let mut changes = vec![Change::Delete(Key::Ready(task)), Change::Insert(Row::Lease(task, lease))];
         if !self.lacks(Weakness::ClaimNotRemembered) {
             let claimed = Claimed { worker, attempts: vec![attempt], claimed_at: NEVER };
             changes.push(Change::Insert(Row::Claim(claim, claimed)));
@@ -193,7 +193,8 @@ impl Platform {
     /// `task::fail`: the attempt ends, and the task is tried again or is dead.
     fn fail(&self, state: &mut State, task: Task, lease: Lease, outcome: Outcome, progress: &Progress) {
         let Tries { failures, losses } = lease.tries;
-        let retries = self.shape().job_at(task.place()).map_or(0, |(job, _)| self.shape().jobs()[job].retries);
+        let retries =
+            self.shape().job_at(task.place()).map_or(0, |(job, _)| self.shape().jobs()[job].retries);
         let again = match outcome {
             Outcome::Failure if failures < retries => {
                 Some(Row::Delayed(task, Tries { failures: failures + 1, losses }, NEVER))

@@ -100,7 +100,8 @@ impl Platform {
         if self.lacks(Weakness::CompletionWithoutFence) {
             return true;
         }
-        let in_time = !state.over.contains(&lease.fence.attempt) || self.lacks(Weakness::CompletionAfterExpiry);
+        let in_time =
+            !state.over.contains(&lease.fence.attempt) || self.lacks(Weakness::CompletionAfterExpiry);
         lease.fence == one.fence && in_time
     }
 
@@ -120,9 +121,8 @@ impl Platform {
         state.dispatchers[at].doing = None;
         let unchecked = self.lacks(Weakness::ReaperDoesNotLookAgain);
         let lease = state.tables.leases.get(&task).copied();
-        let found = lease.filter(|lease| {
-            unchecked || (lease.fence.attempt == attempt && state.over.contains(&attempt))
-        });
+        let found = lease
+            .filter(|lease| unchecked || (lease.fence.attempt == attempt && state.over.contains(&attempt)));
         if let Some(lease) = found {
             self.take_back(state, task, lease);
         }

@@ -64,15 +64,18 @@ pub const SOMETIMES: &[(&str, Condition)] = &[
     ("a run fails", |_, state| any_run(state, RunState::Failed)),
     ("a run is cancelled", |_, state| any_run(state, RunState::Cancelled)),
     ("a task is committed by its second attempt", |_, state| {
-        state.tables.commits.values().any(|commit| commit.fence.attempt.0 > 1) && state.tables.commits.len() == 1
+        state.tables.commits.values().any(|commit| commit.fence.attempt.0 > 1)
+            && state.tables.commits.len() == 1
     }),
     ("a worker is told that it is stale", |_, state| {
         state.net.replies.iter().any(|reply| matches!(reply, Reply::Verdict(_, Verdict::Stale)))
     }),
     ("a completion is recorded after its lease ended and another began", |_, state| {
-        state.net.completions.iter().any(|one| {
-            state.tables.leases.get(&one.task).is_some_and(|lease| lease.fence != one.fence)
-        })
+        state
+            .net
+            .completions
+            .iter()
+            .any(|one| state.tables.leases.get(&one.task).is_some_and(|lease| lease.fence != one.fence))
     }),
     ("a worker goes on with a lease that is another's", |_, state| {
         state.workers.iter().flat_map(|one| one.holding).any(|holding| {
@@ -81,7 +84,8 @@ pub const SOMETIMES: &[(&str, Condition)] = &[
     }),
     ("a newer version is complete before an older one", |_, state| {
         let versions = &state.tables.versions;
-        let complete = |(_, filling): &(&Version, &crate::row::Filling)| filling.completion == Completion::Complete;
+        let complete =
+            |(_, filling): &(&Version, &crate::row::Filling)| filling.completion == Completion::Complete;
         let first_complete = versions.iter().find(complete).map(|(version, _)| *version);
         first_complete.is_some_and(|version| versions.keys().next().is_some_and(|first| *first < version))
     }),
@@ -114,9 +118,10 @@ fn any_run(state: &State, at: RunState) -> bool {
 }
 
 fn tasks(tables: &Tables) -> impl Iterator<Item = Task> {
-    let tasks = tables.runs.iter().flat_map(|(run, progress)| {
-        (0..progress.total).map(move |place| Task::at(*run, place))
-    });
+    let tasks = tables
+        .runs
+        .iter()
+        .flat_map(|(run, progress)| (0..progress.total).map(move |place| Task::at(*run, place)));
     tasks.collect::<Vec<_>>().into_iter()
 }
 

@@ -67,7 +67,9 @@ impl Platform {
                 self.serve_claim(state, *worker, *claim, *task)
             }
             Action::ServeClaimTwice(worker, claim, task) => self.serve_claim(state, *worker, *claim, *task),
-            Action::LoseClaim(worker, claim, task) => done(state.net.claims.remove(&(*worker, *claim, *task))),
+            Action::LoseClaim(worker, claim, task) => {
+                done(state.net.claims.remove(&(*worker, *claim, *task)))
+            }
             Action::Cut(at, one) => {
                 state.net.completions.remove(one);
                 self.cut(state, *at, *one)

@@ -14,6 +14,12 @@ pub struct Scenario {
     pub shape: Shape,
     /// How many runs of it start, one after the other, before anything else happens.
     pub runs: i64,
+    /// How many workers there are, two at most.
+    pub workers: usize,
+    /// How many dispatchers there are, two at most.
+    pub dispatchers: usize,
+    /// Whether leases run out.
+    pub leases: Leases,
     /// A task that lost this many workers is dead.
     pub max_losses: u32,
     /// How attempts may end.
@@ -59,6 +65,15 @@ pub enum Fault {
     MissNews,
 }
 
+/// Whether leases run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leases {
+    /// At any moment at which no worker is there to extend them.
+    RunOut,
+    /// Never, where something else is looked at.
+    Hold,
+}
+
 /// How finely transactions are taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grain {
@@ -95,6 +110,9 @@ impl Scenario {
             name,
             shape,
             runs: 1,
+            workers: 1,
+            dispatchers: 1,
+            leases: Leases::Hold,
             max_losses: 2,
             outcomes: SUCCESS,
             faults: &[],
@@ -107,90 +125,92 @@ impl Scenario {
         }
     }
 
-    /// One task, and everything that can happen between a claim, its worker and its record: lost
-    /// and repeated messages, crashes, pauses, a failure and a retry.
+    /// One task, two workers, and a network that loses, repeats and delays.
     #[must_use]
-    pub fn one_task() -> Self {
+    pub fn messages() -> Self {
         Self {
-            outcomes: BOTH,
+            workers: 2,
+            leases: Leases::RunOut,
             faults: &[
                 Fault::LoseWakeUp,
                 Fault::RepeatWakeUp,
                 Fault::LoseRequest,
                 Fault::RepeatRequest,
                 Fault::LoseReply,
-                Fault::CrashWorker,
-                Fault::PauseWorker,
-                Fault::CrashDispatcher,
-                Fault::LoseHeartbeats,
             ],
             most_faults: 2,
-            max_losses: 3,
-            revivals: 0,
-            ..Self::of("one task", shape(&[job(1, &[], 1)], &[0]))
+            ..Self::of("messages", shape(&[job(1, &[], 0)], &[0]))
         }
     }
 
-    /// Two jobs, the second of which reads the first.
+    /// One task, two workers and two dispatchers that are killed and stand still.
+    #[must_use]
+    pub fn machines() -> Self {
+        Self {
+            workers: 2,
+            dispatchers: 2,
+            leases: Leases::RunOut,
+            faults: &[Fault::CrashWorker, Fault::PauseWorker, Fault::CrashDispatcher, Fault::LoseHeartbeats],
+            most_faults: 2,
+            ..Self::of("machines", shape(&[job(1, &[], 0)], &[0]))
+        }
+    }
+
+    /// Two jobs, the second of which reads the first; attempts also fail, and are tried again.
     #[must_use]
     pub fn chain() -> Self {
         Self {
-            faults: &[
-                Fault::LoseWakeUp,
-                Fault::LoseReply,
-                Fault::RepeatRequest,
-                Fault::CrashWorker,
-                Fault::PauseWorker,
-                Fault::CrashDispatcher,
-                Fault::LoseHeartbeats,
-            ],
+            outcomes: BOTH,
+            leases: Leases::RunOut,
+            faults: &[Fault::LoseReply, Fault::PauseWorker, Fault::CrashDispatcher],
             most_faults: 1,
-            ..Self::of("chain", shape(&[job(1, &[], 0), job(1, &[Reads::Whole(0)], 0)], &[1]))
+            ..Self::of("chain", shape(&[job(1, &[], 1), job(1, &[Reads::Whole(0)], 0)], &[1]))
         }
     }
 
     /// Two jobs that a third one reads, committed at the same moment by two dispatchers.
     #[must_use]
     pub fn fan_in() -> Self {
+        let both = [Reads::Whole(0), Reads::Whole(1)];
         Self {
+            workers: 2,
+            dispatchers: 2,
             grain: Grain::LockThenWrite,
-            faults: &[Fault::CrashDispatcher, Fault::RepeatRequest],
+            faults: &[Fault::CrashDispatcher],
             most_faults: 1,
-            ..Self::of("fan-in", shape(&[job(1, &[], 0), job(1, &[], 0), job(1, &[Reads::Whole(0), Reads::Whole(1)], 0)], &[2]))
+            ..Self::of("fan-in", shape(&[job(1, &[], 0), job(1, &[], 0), job(1, &both, 0)], &[2]))
         }
     }
 
     /// Two runs of one published job of two partitions, which end in any order.
     #[must_use]
     pub fn cut_over() -> Self {
-        Self {
-            runs: 2,
-            faults: &[Fault::LoseReply],
-            most_faults: 0,
-            ..Self::of("cut-over", shape(&[job(2, &[], 0)], &[0]))
-        }
+        Self { runs: 2, ..Self::of("cut-over", shape(&[job(2, &[], 0)], &[0])) }
     }
 
-    /// A run that a user cancels at any moment, and dead tasks that one brings back.
+    /// A run that a user cancels at any moment, and a dead task that one brings back.
     #[must_use]
     pub fn cancel() -> Self {
         Self {
+            dispatchers: 2,
             outcomes: BOTH,
             cancels: 1,
             revivals: 1,
-            faults: &[Fault::CrashDispatcher, Fault::LoseReply],
+            faults: &[Fault::CrashDispatcher],
             most_faults: 1,
             ..Self::of("cancel", shape(&[job(2, &[], 1)], &[]))
         }
     }
 
-    /// A plane that serves attempts of one task.
+    /// A plane that serves the attempts of one task.
     #[must_use]
     pub fn plane() -> Self {
         Self {
+            dispatchers: 2,
             planes: Planes::One,
-            cancels: 1,
-            faults: &[Fault::CrashWorker, Fault::PauseWorker, Fault::CrashDispatcher, Fault::MissNews],
+            leases: Leases::RunOut,
+            max_losses: 1,
+            faults: &[Fault::CrashWorker, Fault::CrashDispatcher, Fault::MissNews],
             most_faults: 1,
             ..Self::of("plane", shape(&[job(1, &[], 0)], &[0]))
         }
@@ -202,7 +222,7 @@ impl Scenario {
         Self {
             limit: Some(1),
             cancels: 1,
-            faults: &[Fault::CrashWorker, Fault::LoseWakeUp],
+            faults: &[Fault::LoseWakeUp],
             most_faults: 1,
             ..Self::of("limited", shape(&[job(3, &[], 0)], &[0]))
         }
@@ -212,7 +232,8 @@ impl Scenario {
     #[must_use]
     pub fn all() -> Vec<Self> {
         vec![
-            Self::one_task(),
+            Self::messages(),
+            Self::machines(),
             Self::chain(),
             Self::fan_in(),
             Self::cut_over(),
@@ -222,7 +243,7 @@ impl Scenario {
         ]
     }
 
-    /// The same with more faults.
+    /// The same with another number of faults.
     #[must_use]
     pub fn with_faults(self, most_faults: u8) -> Self {
         Self { most_faults, ..self }

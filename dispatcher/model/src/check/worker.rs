@@ -23,7 +23,8 @@ impl Platform {
     /// An answer does not come, and the worker asks once more, with the same claim.
     pub(super) fn ask_again(&self, state: &mut State, worker: Worker) -> Step {
         let (claim, task) = state.worker(worker).asking?;
-        let waits = |reply: &Reply| matches!(reply, Reply::Leased(to, of, _) if (*to, *of) == (worker, claim));
+        let waits =
+            |reply: &Reply| matches!(reply, Reply::Leased(to, of, _) if (*to, *of) == (worker, claim));
         if state.net.replies.iter().any(waits) {
             return None;
         }
@@ -67,11 +68,13 @@ impl Platform {
 
     /// An answer does not come, and the worker completes once more.
     pub(super) fn complete_again(&self, state: &mut State, worker: Worker) -> Step {
-        let Holding { task, fence, doing: Stage::Completing(said), .. } = state.worker(worker).holding? else {
+        let Holding { task, fence, doing: Stage::Completing(said), .. } = state.worker(worker).holding?
+        else {
             return None;
         };
         let one = Completion { task, fence, said };
-        let answered = state.net.replies.iter().any(|reply| matches!(reply, Reply::Verdict(of, _) if *of == one));
+        let answered =
+            state.net.replies.iter().any(|reply| matches!(reply, Reply::Verdict(of, _) if *of == one));
         let served = state.dispatchers.iter().any(|at| match &at.doing {
             Some(Doing::Listing(of, _) | Doing::Committing(of, _)) => *of == one,
             _ => false,
@@ -121,7 +124,8 @@ impl Platform {
     pub(super) fn expire(&self, state: &mut State, task: Task, awake: Awake) -> Step {
         let lease = *state.tables.leases.get(&task)?;
         let holder = &state.workers[index(lease.fence.worker)];
-        let holds = holder.holding.is_some_and(|one| one.fence == lease.fence && one.deadline == Deadline::Ahead);
+        let holds =
+            holder.holding.is_some_and(|one| one.fence == lease.fence && one.deadline == Deadline::Ahead);
         let extends = holds && holder.power == Power::Awake;
         if extends != (awake == Awake::ItsWorker) || !state.over.insert(lease.fence.attempt) {
             return None;

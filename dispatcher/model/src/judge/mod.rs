@@ -138,10 +138,9 @@ pub fn after(
 fn only_grows(change: &Change) -> Result<(), Broken> {
     let kept = match change {
         Change::Insert(_) => false,
-        Change::Update(row) => matches!(
-            row,
-            Row::Commit(..) | Row::Attempt(..) | Row::End(..) | Row::Claim(..) | Row::Dag(..)
-        ),
+        Change::Update(row) => {
+            matches!(row, Row::Commit(..) | Row::Attempt(..) | Row::End(..) | Row::Claim(..) | Row::Dag(..))
+        }
         Change::Delete(key) => matches!(key, Key::Kept(_)),
     };
     must(!kept, Rule::AppendOnly, change)
@@ -172,7 +171,12 @@ fn remember(case: &Case<'_>, moves: &mut Moves) -> Result<(), Broken> {
 }
 
 /// Whether there is a row where one is inserted, or none where one is changed.
-fn note<K: Ord, V: Copy>(noted: &mut BTreeMap<K, Option<V>>, before: Option<&V>, key: K, inserted: bool) -> bool {
+fn note<K: Ord, V: Copy>(
+    noted: &mut BTreeMap<K, Option<V>>,
+    before: Option<&V>,
+    key: K,
+    inserted: bool,
+) -> bool {
     let known_here = noted.contains_key(&key);
     noted.entry(key).or_insert_with(|| before.copied());
     if inserted { before.is_some() } else { before.is_none() && !known_here }

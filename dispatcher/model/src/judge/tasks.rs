@@ -71,10 +71,14 @@ fn task_of(tables: &Tables, change: &Change) -> Result<Option<Task>, Broken> {
                 must(!known, Rule::AttemptReused, change)?;
                 ended.task
             }
-            Row::Claim(..) | Row::Run(..) | Row::Version(..) | Row::Dataset(..) | Row::Dag(..) => return Ok(None),
+            Row::Claim(..) | Row::Run(..) | Row::Version(..) | Row::Dataset(..) | Row::Dag(..) => {
+                return Ok(None);
+            }
         },
         Change::Delete(key) => match key {
-            Key::Ready(task) | Key::Delayed(task) | Key::Held(task) | Key::Lease(task) | Key::End(task) => *task,
+            Key::Ready(task) | Key::Delayed(task) | Key::Held(task) | Key::Lease(task) | Key::End(task) => {
+                *task
+            }
             Key::LeaseOf(attempt) => {
                 let held = tables.leases.iter().find(|(_, lease)| lease.fence.attempt == *attempt);
                 *held.ok_or_else(|| Broken::new(Rule::Conflict, change))?.0

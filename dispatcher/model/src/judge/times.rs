@@ -22,7 +22,8 @@ pub(super) fn check(case: &Case<'_>, moves: &Moves) -> Result<(), Broken> {
     }
     for change in &case.tx.changes {
         let Change::Delete(Key::Claim(claim, worker)) = change else { continue };
-        let claimed = case.tables.claims.get(&(*claim, *worker)).ok_or_else(|| Broken::new(Rule::Conflict, change))?;
+        let claimed =
+            case.tables.claims.get(&(*claim, *worker)).ok_or_else(|| Broken::new(Rule::Conflict, change))?;
         must(at.0 - claimed.claimed_at.0 >= CLAIMS_KEPT, Rule::Forgotten, (claim, claimed, at))?;
     }
     Ok(())
@@ -62,6 +63,7 @@ fn check_extension(case: &Case<'_>, task: Task) -> Result<(), Broken> {
         _ => None,
     });
     let Some(after) = extended else { return Err(Broken::new(Rule::Expiry, task)) };
-    let began = after.expires_at.0 - case.tables.terms.get(&before.fence.attempt).copied().unwrap_or_default();
+    let began =
+        after.expires_at.0 - case.tables.terms.get(&before.fence.attempt).copied().unwrap_or_default();
     must(began < before.expires_at.0, Rule::Expiry, (task, before, after))
 }

@@ -11,8 +11,7 @@ use crate::{
 };
 
 pub(super) fn check(case: &Case<'_>, moves: &Moves) -> Result<(), Broken> {
-    let mut committed: BTreeMap<Version, u32> =
-        moves.versions.keys().map(|version| (*version, 0)).collect();
+    let mut committed: BTreeMap<Version, u32> = moves.versions.keys().map(|version| (*version, 0)).collect();
     for (task, how) in &moves.tasks {
         if matches!(how, Move::Commit(_)) {
             let shape = case.shape(task.run())?;
@@ -74,7 +73,8 @@ fn check_current(
 fn check_cut_over(case: &Case<'_>, dataset: Dataset, version: Version) -> Result<(), Broken> {
     let shape = case.shape(version.run())?;
     let publishes = shape.job_at(version.place()).is_some_and(|(job, _)| shape.publishes(job));
-    let Some(Registered { publication: Publication::Published, current }) = case.tables.datasets.get(&dataset)
+    let Some(Registered { publication: Publication::Published, current }) =
+        case.tables.datasets.get(&dataset)
     else {
         return Ok(());
     };

@@ -218,8 +218,8 @@ impl Read<'_> {
 
     fn ended(&self) -> Result<Ended, Error> {
         let outcome = match self.text("outcome")? {
-            "exit" | "signal" | "memory" | "timeout" | "disk" | "processes" | "forbidden_syscall" | "bundle"
-            | "output" => Outcome::Failure,
+            "exit" | "signal" | "memory" | "timeout" | "disk" | "processes" | "forbidden_syscall"
+            | "bundle" | "output" => Outcome::Failure,
             "launch" | "worker_stopping" => Outcome::Loss,
             "lease_expired" => Outcome::Expired,
             "cancelled" => Outcome::Cancelled,

@@ -351,8 +351,9 @@ mod tests {
         assert_eq!((operation, plain(&columns.row)), (Operation::Delete, vec!["task_id = 3".to_owned()]));
         let (_, _, columns) = change("table public.nopk: DELETE: (no-tuple-data)");
         assert!(columns.row.is_empty());
-        let (_, _, columns) =
-            change("table public.leases: UPDATE: old-key: task_id[bigint]:2 new-tuple: task_id[bigint]:3 a[int]:1");
+        let (_, _, columns) = change(
+            "table public.leases: UPDATE: old-key: task_id[bigint]:2 new-tuple: task_id[bigint]:3 a[int]:1",
+        );
         assert_eq!(plain(&columns.old_key), ["task_id = 2"]);
         assert_eq!(plain(&columns.row), ["task_id = 3", "a = 1"]);
         let (table, operation, _) = change("table public.a, public.\"b\": TRUNCATE: restart_seqs cascade");

@@ -138,7 +138,12 @@ impl Replay {
         self.resolve(&mut tx);
         self.judge(&tx).map_err(|broken| {
             let rows = tx.changes.iter().map(|change| format!("  {change:?}")).collect::<Vec<_>>().join("\n");
-            Error::from(Box::new(Refused { number: tx.number, nth: self.report.transactions + 1, broken, rows }))
+            Error::from(Box::new(Refused {
+                number: tx.number,
+                nth: self.report.transactions + 1,
+                broken,
+                rows,
+            }))
         })?;
         self.report.transactions += 1;
         Ok(())
@@ -148,7 +153,9 @@ impl Replay {
     fn resolve(&mut self, tx: &mut Transaction) {
         for change in &mut tx.changes {
             match change {
-                Change::Insert(Row::Lease(task, lease)) => drop(self.leased.insert(lease.fence.attempt, *task)),
+                Change::Insert(Row::Lease(task, lease)) => {
+                    drop(self.leased.insert(lease.fence.attempt, *task))
+                }
                 Change::Delete(key) => {
                     if let Key::LeaseOf(attempt) = *key
                         && let Some(task) = self.leased.remove(&attempt)
@@ -172,11 +179,12 @@ impl Replay {
             }
         }
         let moves = judge::before(tables, shapes, settings, tx)?;
-        let current: Vec<_> = current_versions(tables, tx);
+        let current = current_versions(tables, tx);
         tables.apply(&tx.changes);
         judge::after(tables, shapes, settings, tx, &moves)?;
-        let cut_overs = current_versions(tables, tx).iter().zip(&current).filter(|(now, before)| now != before);
-        self.report.cut_overs += cut_overs.count() as u64;
+        let now = current_versions(tables, tx);
+        self.report.cut_overs +=
+            now.iter().zip(&current).filter(|(now, before)| now != before).count() as u64;
         self.report.count(tx, &moves);
         Ok(())
     }

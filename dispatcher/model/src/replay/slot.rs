@@ -30,7 +30,10 @@ pub async fn create_slot(database_url: &str, slot: &str) -> Result<(), Error> {
 /// When there is no such slot, or it is being read.
 pub async fn drop_slot(database_url: &str, slot: &str) -> Result<(), Error> {
     let mut conn = PgConnection::connect(database_url).await?;
-    sqlx::query("-- replay::drop_slot\nselect pg_drop_replication_slot($1)").bind(slot).execute(&mut conn).await?;
+    sqlx::query("-- replay::drop_slot\nselect pg_drop_replication_slot($1)")
+        .bind(slot)
+        .execute(&mut conn)
+        .await?;
     Ok(conn.close().await?)
 }
 

@@ -62,7 +62,9 @@ async fn every_kind_of_value_comes_through() {
     let lines = lines(&mut conn, &slot).await;
     let changes = changes(&lines);
     assert!(changes.iter().all(|(_, table, _)| table == "odd \"name"));
-    let of = |n: usize| changes[n].2.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>();
+    let of = |n: usize| {
+        changes[n].2.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect::<Vec<_>>()
+    };
     let expected = [
         ("id", "1"),
         ("note", "it's a \"test\"\nCOMMIT 1"),
@@ -88,7 +90,9 @@ async fn a_table_of_the_platform_that_is_emptied_stops_the_replay() {
     let url = fresh_database().await;
     let slot = slot_name(&url);
     let mut conn = PgConnection::connect(&url).await.unwrap();
-    conn.execute("create table ready (task_id bigint primary key); create table other (n bigint)").await.unwrap();
+    conn.execute("create table ready (task_id bigint primary key); create table other (n bigint)")
+        .await
+        .unwrap();
     create_slot(&url, &slot).await.unwrap();
     conn.execute("truncate other").await.unwrap();
     conn.execute("truncate other, ready").await.unwrap();
@@ -99,6 +103,6 @@ async fn a_table_of_the_platform_that_is_emptied_stops_the_replay() {
 
 /// Slots belong to the whole server, databases to a test: the one's name serves for the other.
 fn slot_name(url: &str) -> String {
-    let database = url.rsplit('/').next().unwrap();
-    database.split('?').next().unwrap().to_owned()
+    let address = url.split('?').next().unwrap();
+    address.rsplit('/').next().unwrap().to_owned()
 }

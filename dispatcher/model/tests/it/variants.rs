@@ -6,10 +6,11 @@ use stateright::{Checker, HasDiscoveries, Model};
 use trace_model::check::{
     Platform, Scenario, Weakness,
     invariant::{
-        COUNTERS, CURRENT_VERSION, NO_AUTHORITY, NO_LOST_TASK, NO_STALE_COMMIT, ONE_ATTEMPT, ONE_PLACE, ONE_WORKER,
-        OVER_IS_OVER, SAME_CLAIM,
+        COUNTERS, CURRENT_VERSION, NO_AUTHORITY, NO_LOST_TASK, NO_STALE_COMMIT, ONE_ATTEMPT, ONE_PLACE,
+        ONE_WORKER, OVER_IS_OVER, SAME_CLAIM,
     },
     progress,
+    scenario::Fault,
 };
 
 use crate::model::steps;
@@ -26,15 +27,15 @@ use Breaks::{Invariant, Progress};
 #[test]
 fn each_guard_is_needed() {
     let table: &[(Weakness, fn() -> Scenario, Breaks)] = &[
-        (Weakness::CompletionWithoutFence, Scenario::one_task, Invariant(NO_STALE_COMMIT)),
-        (Weakness::CompletionAfterExpiry, Scenario::one_task, Invariant(NO_STALE_COMMIT)),
-        (Weakness::ClaimNotRemembered, Scenario::one_task, Invariant(SAME_CLAIM)),
-        (Weakness::ExpiryByWorkersClock, Scenario::one_task, Invariant(ONE_WORKER)),
-        (Weakness::DeadlineFromTheAnswer, Scenario::one_task, Invariant(ONE_WORKER)),
-        (Weakness::HeartbeatRevives, Scenario::one_task, Invariant(OVER_IS_OVER)),
-        (Weakness::ReaperDoesNotLookAgain, Scenario::one_task, Invariant(ONE_WORKER)),
-        (Weakness::RequeueKeepsLease, Scenario::one_task, Invariant(ONE_PLACE)),
-        (Weakness::RequeueKeepsLease, Scenario::one_task, Invariant(ONE_ATTEMPT)),
+        (Weakness::CompletionWithoutFence, Scenario::machines, Invariant(NO_STALE_COMMIT)),
+        (Weakness::CompletionAfterExpiry, Scenario::machines, Invariant(NO_STALE_COMMIT)),
+        (Weakness::ClaimNotRemembered, Scenario::messages, Invariant(SAME_CLAIM)),
+        (Weakness::ExpiryByWorkersClock, Scenario::machines, Invariant(ONE_WORKER)),
+        (Weakness::DeadlineFromTheAnswer, Scenario::messages, Invariant(ONE_WORKER)),
+        (Weakness::HeartbeatRevives, Scenario::machines, Invariant(OVER_IS_OVER)),
+        (Weakness::ReaperDoesNotLookAgain, three_lives, Invariant(ONE_WORKER)),
+        (Weakness::RequeueKeepsLease, Scenario::machines, Invariant(ONE_PLACE)),
+        (Weakness::RequeueKeepsLease, Scenario::machines, Invariant(ONE_ATTEMPT)),
         (Weakness::CutOverWithoutGuard, Scenario::cut_over, Invariant(CURRENT_VERSION)),
         (Weakness::CutOverIncomplete, Scenario::cut_over, Invariant(CURRENT_VERSION)),
         (Weakness::NoRunLock, Scenario::fan_in, Invariant(COUNTERS)),
@@ -43,8 +44,8 @@ fn each_guard_is_needed() {
         (Weakness::CancelLeasesFirst, Scenario::cancel, Invariant(NO_LOST_TASK)),
         (Weakness::PlaneStaysOpen, Scenario::plane, Invariant(NO_AUTHORITY)),
         (Weakness::BoundFromTheAnswer, Scenario::plane, Invariant(NO_AUTHORITY)),
-        (Weakness::NoSweep, Scenario::one_task, Progress),
-        (Weakness::NoReaper, Scenario::one_task, Progress),
+        (Weakness::NoSweep, Scenario::messages, Progress),
+        (Weakness::NoReaper, Scenario::machines, Progress),
     ];
     let missed = table.iter().filter(|(weakness, scenario, breaks)| {
         let platform = Platform::new(scenario()).with(*weakness);
@@ -59,6 +60,11 @@ fn each_guard_is_needed() {
     });
     let missed: Vec<_> = missed.map(|(weakness, _, breaks)| (weakness, breaks)).collect();
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+/// A task that may lose two workers and is tried again.
+fn three_lives() -> Scenario {
+    Scenario { max_losses: 3, faults: &[Fault::CrashWorker], most_faults: 1, ..Scenario::machines() }
 }
 
 fn counterexample(platform: Platform, broken: &'static str) -> Option<String> {
