@@ -16,6 +16,7 @@ mod logs;
 mod objects;
 mod races;
 mod refusals;
+mod replay;
 mod runs;
 mod two_dispatchers;
 mod user_audit;
