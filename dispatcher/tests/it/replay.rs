@@ -303,7 +303,8 @@ async fn a_log_with_one_row_changed_is_refused() {
                 }
                 // A run is inserted with nothing open and updated at once: what it was in between
                 // is nobody's business.
-                let passing = matches!(&log[n].changes[at], Change::Insert(Row::Run(run, _)) if updates(&log[n], *run));
+                let passing =
+                    matches!(&log[n].changes[at], Change::Insert(Row::Run(run, _)) if updates(&log[n], *run));
                 if passing {
                     continue;
                 }

@@ -153,7 +153,7 @@ impl Platform {
             .filter(|place| self.may_start(&known, run, *place))
             .map(|place| Task::at(run, place))
             .collect();
-        let open = seen.progress.open - 1 + u32::try_from(next.len()).unwrap_or_default();
+        let open = seen.progress.open.saturating_sub(1) + u32::try_from(next.len()).unwrap_or_default();
         let progress = Progress { open, succeeded: seen.progress.succeeded + 1, ..seen.progress };
         changes.extend(self.plan(state, next));
         changes.push(Change::Update(Row::Run(run, settled(progress))));
@@ -215,7 +215,8 @@ impl Platform {
         match again {
             Some(row) => changes.push(Change::Insert(row)),
             None => {
-                let progress = Progress { open: progress.open - 1, dead: progress.dead + 1, ..*progress };
+                let progress =
+                    Progress { open: progress.open.saturating_sub(1), dead: progress.dead + 1, ..*progress };
                 changes.push(Change::Insert(Row::End(task, End::Dead)));
                 changes.push(Change::Update(Row::Run(task.run(), settled(progress))));
             }
@@ -274,7 +275,7 @@ impl Platform {
         let progress = Progress {
             state: RunState::Running,
             open: progress.open + 1,
-            dead: progress.dead - 1,
+            dead: progress.dead.saturating_sub(1),
             ..progress
         };
         let changes = vec![

@@ -39,7 +39,7 @@ impl Platform {
             state.left.faults = state.left.faults.checked_sub(1)?;
         }
         self.step(&mut state, action)?;
-        tidy(&mut state);
+        tidy(&mut state, self.scenario.dispatchers);
         (state != *before).then_some(state)
     }
 
@@ -128,7 +128,7 @@ pub(super) const fn done(changed: bool) -> Step {
 }
 
 /// Makes states equal that differ in nothing that matters.
-fn tidy(state: &mut State) {
+fn tidy(state: &mut State, dispatchers_there: usize) {
     let State { tables, over, workers, dispatchers, plane, net, .. } = state;
     over.retain(|attempt| tables.leases.values().any(|lease| lease.fence.attempt == *attempt));
     net.replies.retain(|reply| match reply {
@@ -141,5 +141,5 @@ fn tidy(state: &mut State) {
     });
     let asked = |attempt: &_| plane.first_sight.as_ref().is_some_and(|one| one.about.contains(attempt));
     plane.ages.retain(|attempt, _| plane.held.contains_key(attempt) || asked(attempt));
-    dispatchers.sort();
+    dispatchers[..dispatchers_there].sort();
 }

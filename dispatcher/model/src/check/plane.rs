@@ -44,7 +44,9 @@ impl Platform {
         let Question { about, age, dead } = plane.first_sight.take_if(|asked| asked.dead.is_some())?;
         let dead = dead?;
         for attempt in about {
-            if dead.contains(&attempt) {
+            // The feed may have said so while this answer, which is older, was under way.
+            let known = plane.dead.contains(&attempt) && !self.lacks(Weakness::FirstSightUnburies);
+            if known || dead.contains(&attempt) {
                 bury(plane, attempt);
             } else {
                 let silence = if self.lacks(Weakness::BoundFromTheAnswer) {

@@ -36,6 +36,9 @@ pub enum Weakness {
     /// A plane counts its bound from the last answer about anything, not for each attempt from the
     /// question about it.
     BoundFromTheAnswer,
+    /// A plane believes a late answer about an attempt that it has buried meanwhile
+    /// (`Liveness::admit` does not look at what it knows again).
+    FirstSightUnburies,
     /// Nobody sends wake-ups again.
     NoSweep,
     /// Nobody takes leases back.

@@ -20,7 +20,7 @@ const TABLE: &str = r#"create table "odd ""name" (
 
 const INSERT: &str = r#"insert into "odd ""name" values (1, 'it''s a "test"' || chr(10) || 'COMMIT 1',
     '{"x y","q\"z"}', '{1,2}', '\x0102', '2026-11-22 10:42:09.85+00', true, -1.5,
-    '{"a": "it''s"}', '00000000-0000-0000-0000-0000000000ff'), (2)"#;
+    '{"a": "it''s"}', '00000000-0000-0000-0000-0000000000ff'), (2, null, null, null, null, null, null, null, null, null)"#;
 
 async fn lines(conn: &mut PgConnection, slot: &str) -> Vec<String> {
     let sql = "select data from pg_logical_slot_get_changes($1, null, null, 'include-timestamp', '1')";

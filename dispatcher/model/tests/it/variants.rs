@@ -44,6 +44,7 @@ fn each_guard_is_needed() {
         (Weakness::CancelLeasesFirst, Scenario::cancel, Invariant(NO_LOST_TASK)),
         (Weakness::PlaneStaysOpen, Scenario::plane, Invariant(NO_AUTHORITY)),
         (Weakness::BoundFromTheAnswer, Scenario::plane, Invariant(NO_AUTHORITY)),
+        (Weakness::FirstSightUnburies, Scenario::plane, Invariant(NO_AUTHORITY)),
         (Weakness::NoSweep, Scenario::messages, Progress),
         (Weakness::NoReaper, Scenario::machines, Progress),
     ];
