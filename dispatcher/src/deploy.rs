@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::json;
 use sqlx::PgConnection;
 use trace_contracts::{
-    DagId, DagVersionId, FieldError, OrgId, Sha256,
+    DagId, DagVersionId, FieldError, Name, OrgId, Sha256,
     wire::{user::DeployReply, worker::Blob},
 };
 
@@ -142,7 +142,8 @@ async fn missing_blobs(
     let hashes: Vec<Sha256> =
         uses.iter().map(|used| used.blob.sha256).collect::<BTreeSet<_>>().into_iter().collect();
     let uploaded = db::blobs::uploaded(tx, org, &hashes).await?;
-    let size_of = |sha256| uploaded.iter().find(|blob| blob.sha256 == sha256).map(|blob| blob.size);
+    let sizes: HashMap<Sha256, u64> = uploaded.iter().map(|blob| (blob.sha256, blob.size)).collect();
+    let size_of = |sha256| sizes.get(&sha256).copied();
     Ok(uses
         .iter()
         .filter_map(|used| {
@@ -167,8 +168,9 @@ async fn taken_names(
 ) -> Result<Vec<FieldError>, db::Error> {
     let names: Vec<String> = checked.uses.publishes.iter().map(|used| used.name.to_string()).collect();
     let taken = db::datasets::taken(tx, org, &checked.spec.name, &names).await?;
+    let taken: HashMap<&Name, &Taken> = taken.iter().map(|taken| (&taken.name, taken)).collect();
     let error = |used: &PublishUse| {
-        let Taken { name, dag } = taken.iter().find(|taken| taken.name == used.name)?;
+        let Taken { name, dag } = taken.get(&used.name)?;
         Some(used.place.error(format!("the DAG `{dag}` publishes `{name}` already: choose another name")))
     };
     Ok(checked.uses.publishes.iter().filter_map(error).collect())

@@ -5,6 +5,7 @@
 //! through [`db`] alone. What runs next is decided by the pure [`planner`]; who may still act is
 //! decided by [`lease`].
 
+pub mod admission;
 pub mod audit;
 pub mod batcher;
 pub mod blobs;

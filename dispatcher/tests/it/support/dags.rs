@@ -8,7 +8,7 @@ use trace_contracts::{
     wire::worker::{Code, Resources},
 };
 use trace_dispatcher::{
-    dag::spec::{InputSpec, JobSpec, Retries, Source, Spec},
+    dag::spec::{InputSpec, JobLimits, JobSpec, Retries, Source, Spec},
     task::{
         self,
         start_run::{NewRun, Started, start_run},
@@ -28,6 +28,7 @@ pub fn job(name: &str) -> JobSpec {
         resources: Resources { cpu_millis: 1000, memory_bytes: 1 << 20, disk_bytes: 1 << 20 },
         timeout_ms: 60_000,
         retries: Retries { max: 1, backoff_ms: 0 },
+        limits: JobLimits::default(),
     }
 }
 
@@ -50,7 +51,13 @@ pub fn retrying(mut job: JobSpec, max: u32, backoff_ms: u64) -> JobSpec {
 }
 
 pub fn spec(name: &str, jobs: Vec<JobSpec>) -> Spec {
-    Spec { name: name.parse().unwrap(), params: BTreeMap::new(), jobs, publish: BTreeMap::new() }
+    Spec {
+        name: name.parse().unwrap(),
+        params: BTreeMap::new(),
+        jobs,
+        publish: BTreeMap::new(),
+        concurrency: None,
+    }
 }
 
 /// A deployed DAG.
