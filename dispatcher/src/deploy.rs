@@ -18,6 +18,8 @@ use crate::{
         self,
         dags::NewVersion,
         datasets::{Publication, Taken},
+        limits::JobRow,
+        notify::Channel,
     },
     permissions::{Permit, action},
 };
@@ -73,6 +75,7 @@ pub async fn deploy(
     let (version, created) = version(tx, permit, dag, sha256, candidate).await?;
     db::dags::set_current(tx, dag, version).await?;
     register_datasets(tx, permit.org(), dag, spec).await?;
+    declare_limits(tx, permit.org(), dag, spec).await?;
     let detail = json!({ "dag": dag, "version": version, "sha256": sha256, "created": created });
     audit::record(tx, permit, &spec.name, detail).await?;
     Ok(DeployReply {
@@ -118,6 +121,20 @@ async fn register_datasets(tx: &mut PgConnection, org: OrgId, dag: DagId, spec: 
     db::datasets::clear_names(tx, dag, &publications).await?;
     db::datasets::ensure(tx, org, dag, &publications).await?;
     Ok(())
+}
+
+/// Numbers of limits hold from now on, for runs of older versions too, so that a limit that is raised lets
+/// their tasks go.
+async fn declare_limits(tx: &mut PgConnection, org: OrgId, dag: DagId, spec: &Spec) -> Result<(), Error> {
+    let jobs = spec.jobs.iter().filter(|job| job.limits.is_some()).map(|job| JobRow {
+        job: &job.name,
+        concurrency: job.limits.concurrency,
+        rate: job.limits.rate,
+    });
+    let jobs: Vec<JobRow<'_>> = jobs.collect();
+    db::limits::lock(tx, org).await?;
+    db::limits::declare(tx, dag, spec.concurrency, &jobs).await?;
+    Ok(db::notify::send(tx, Channel::Later).await?)
 }
 
 /// Checks what the file itself can't prove, all of it before saying what is wrong.

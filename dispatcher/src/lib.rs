@@ -6,6 +6,7 @@
 //! decided by [`lease`].
 
 pub mod admission;
+pub mod attendance;
 pub mod audit;
 pub mod batcher;
 pub mod blobs;
@@ -29,10 +30,12 @@ pub mod outputs;
 pub mod permissions;
 pub mod planner;
 pub mod queue;
+pub mod slots;
 pub mod state;
 pub mod task;
 pub mod tasks;
 pub mod users;
+pub mod why;
 
 mod background;
 mod service;

@@ -13,7 +13,9 @@ use trace_contracts::keys::KeySet;
 use trace_plane::{KeySource, Verifier};
 
 use crate::{
-    Adapters, App, Config, background,
+    Adapters, App, Config,
+    attendance::Attendance,
+    background,
     config::Jwks,
     facts::FactCache,
     http,
@@ -111,6 +113,7 @@ pub async fn start(
         users: Verifier::new(user_keys(&config.users.jwks)?, &config.users.issuer)
             .with_user_audience(&config.users.audience),
         identities: Identities::new(db.clone()),
+        attendance: Attendance::default(),
         objects: Objects::new(&config.object_store),
         outputs: adapters.outputs,
         credentials: adapters.credentials,

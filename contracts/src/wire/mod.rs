@@ -1,8 +1,10 @@
 //! Bodies on the wire. Every request body refuses fields that it does not know; replies may grow.
 
+pub mod limits;
 pub mod plane;
 pub mod task;
 pub mod user;
+pub mod why;
 pub mod worker;
 
 /// Headers that are part of the protocol.

@@ -31,6 +31,12 @@ impl Bucket {
         Self { tokens: (self.tokens - f64::from(taken)).max(0.0), ..self }
     }
 
+    /// Its rate.
+    #[must_use]
+    pub const fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// What to remember of it.
     #[must_use]
     pub const fn tokens(&self) -> f64 {

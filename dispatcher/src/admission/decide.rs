@@ -95,9 +95,8 @@ impl Snapshot {
 #[must_use]
 pub fn admit(mut snapshot: Snapshot) -> Vec<Admitted> {
     let queues = std::mem::take(&mut snapshot.queues);
-    let head = |queue: usize, at: usize| {
-        queues[queue].waiting.get(at).map(|waiting| Reverse((*waiting, queue, at)))
-    };
+    let head =
+        |queue: usize, at: usize| queues[queue].waiting.get(at).map(|waiting| Reverse((*waiting, queue, at)));
     let mut heads: BinaryHeap<_> = (0..queues.len()).filter_map(|queue| head(queue, 0)).collect();
     let mut admitted = Vec::new();
     while let Some(Reverse((waiting, queue, at))) = heads.pop() {

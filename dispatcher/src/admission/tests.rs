@@ -2,14 +2,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use trace_contracts::RunId;
+
 use super::*;
 
 fn at(minute: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + 60 * minute, 0).unwrap()
 }
 
+fn task_id(place: i64) -> TaskId {
+    TaskId::in_run(RunId::from_db(1), u32::try_from(place).unwrap()).unwrap()
+}
+
 fn waiting(task: i64, minute: i64) -> Waiting {
-    Waiting { rank: at(minute), task: TaskId::from_db(task) }
+    Waiting { rank: at(minute), task: task_id(task) }
 }
 
 fn lane(org: i64, dag: i64, job: i64) -> Lane {
@@ -142,7 +148,7 @@ proptest! {
         let count = priorities.len() as i64;
         for minute in 0..2 * count {
             if let Some(priority) = priorities.get(minute as usize) {
-                let one = Waiting { rank: rank(at(minute), *priority), task: TaskId::from_db(minute + 1) };
+                let one = Waiting { rank: rank(at(minute), *priority), task: task_id(minute + 1) };
                 came.insert(one.task, (minute, one.rank));
                 held.insert(one);
             }
@@ -179,7 +185,7 @@ fn a_full_job_does_not_hold_up_the_others_of_its_dag() {
     snapshot.limits.insert(LimitKey::Job(DatasetId::from_db(1)), Limit { max: Some(1), in_use: 1 });
     snapshot.queues.push(Queue { lane: full, waiting: (1..=9).map(|n| waiting(n, 0)).collect() });
     snapshot.queues.push(Queue { lane: free, waiting: (10..=19).map(|n| waiting(n, 30)).collect() });
-    let gone: Vec<i64> = admit(snapshot).iter().map(|one| one.waiting().task.get()).collect();
+    let gone: Vec<i64> = admit(snapshot).iter().map(|one| i64::from(one.waiting().task.ordinal())).collect();
     assert_eq!(gone, [10, 11]);
 }
 

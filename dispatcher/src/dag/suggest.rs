@@ -31,7 +31,9 @@ fn nearest<'a>(unverified: &str, candidates: impl IntoIterator<Item = &'a str>) 
     let lower = unverified.to_lowercase();
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= MAX_COMPARED && candidate.len().abs_diff(lower.len()) <= 4 * within)
+        .filter(|candidate| {
+            candidate.len() <= MAX_COMPARED && candidate.len().abs_diff(lower.len()) <= 4 * within
+        })
         .map(|candidate| (distance(&lower, candidate), candidate))
         .filter(|(distance, _)| *distance <= within)
         .min_by_key(|(distance, _)| *distance)

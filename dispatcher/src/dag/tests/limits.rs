@@ -99,7 +99,8 @@ fn the_largest_dag_may_be_wrong_everywhere() {
     };
     let unknown = each(|n| format!("inputs: [{{ name: i, from: {{ job: jab_{n} }} }}]"));
     let circles = each(|n| format!("inputs: [{{ name: i, from: {{ job: job_{} }} }}]", n ^ 1));
-    let one_circle = each(|n| format!("inputs: [{{ name: i, from: {{ job: job_{} }} }}]", (n + 1) % MAX_JOBS));
+    let one_circle =
+        each(|n| format!("inputs: [{{ name: i, from: {{ job: job_{} }} }}]", (n + 1) % MAX_JOBS));
     let same_as = each(|n| format!("partitions: {{ same_as: job_{} }}", (n + 1) % MAX_JOBS));
     let mut said = String::new();
     for yaml in [unknown, circles, one_circle, same_as] {
