@@ -116,6 +116,7 @@ async fn a_retry_says_when_and_after_what() {
 async fn what_is_ready_and_not_claimed_tells_of_the_workers() {
     let platform = Platform::start().await;
     let run = platform.run(spec("d", vec![partitioned(job("a"), 3)])).await;
+    change(&platform, "update ready set ready_at = now() + interval '1 minute'").await;
     assert!(matches!(of(&platform, run, 0).await.cause, Cause::Ready { .. }));
     change(&platform, "update ready set ready_at = now() - interval '1 minute'").await;
     assert!(matches!(of(&platform, run, 0).await.cause, Cause::NoWorker { last_claim: None, .. }));
