@@ -16,6 +16,9 @@ pub struct Problem {
     /// Where in the input, for each thing that is wrong with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// Seconds after which trying again may help, where that is known; also the `Retry-After` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
 }
 
 /// One thing that is wrong in what the caller sent.
@@ -112,6 +115,7 @@ impl Problem {
             title: code.title().to_owned(),
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after_s: None,
         }
     }
 

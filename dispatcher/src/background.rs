@@ -19,6 +19,7 @@ use crate::{
     queue,
     task::{
         self,
+        admit::admit,
         reap::{Reaped, reap},
         wake::{Woken, wake},
     },
@@ -84,11 +85,27 @@ async fn sweep(app: &App) -> Result<Due, task::Error> {
         }
         due = look(app).await?;
     }
+    if due.held {
+        due.next_start = admit_held(app).await?;
+    }
     // Whatever is still ready was missed, or nobody wants it.
     if due.ready {
         app.signals.tell_ready();
     }
     Ok(due)
+}
+
+/// Admits held tasks of every org that has some; answers when a rate lets the next one go.
+async fn admit_held(app: &App) -> Result<Option<f64>, task::Error> {
+    let orgs = db::limits::orgs_with_held(&mut *app.db.acquire().await?).await?;
+    let mut next = None;
+    for org in orgs {
+        let mut tx = app.db.begin().await?;
+        let start = admit(&mut tx, &app.core, org).await?;
+        tx.commit().await?;
+        next = [next, start].into_iter().flatten().reduce(f64::min);
+    }
+    Ok(next)
 }
 
 async fn look(app: &App) -> Result<Due, task::Error> {
@@ -104,13 +121,13 @@ async fn reap_once(app: &App) -> Result<Reaped, task::Error> {
 
 async fn wake_once(app: &App) -> Result<Woken, task::Error> {
     let mut tx = app.db.begin().await?;
-    let woken = wake(&mut tx, &*app.core.wake).await?;
+    let woken = wake(&mut tx, &app.core).await?;
     tx.commit().await?;
     Ok(woken)
 }
 
 fn pause(due: &Due, sweep: Duration) -> Duration {
-    [due.next_ready, due.next_expiry]
+    [due.next_ready, due.next_expiry, due.next_start]
         .into_iter()
         .flatten()
         .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(MIN_PAUSE))
@@ -154,8 +171,7 @@ mod tests {
     #[test]
     fn the_next_due_time_bounds_the_pause() {
         let sweep = Duration::from_secs(5);
-        let due =
-            |next_ready, next_expiry| Due { ready: false, next_ready, next_expiry, stale_claims: false };
+        let due = |next_ready, next_expiry| Due { next_ready, next_expiry, ..Due::default() };
         assert_eq!(pause(&due(None, None), sweep), sweep);
         assert_eq!(pause(&due(Some(2.0), Some(1.0)), sweep), Duration::from_secs(1));
         assert_eq!(pause(&due(Some(60.0), None), sweep), sweep);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::json;
 use sqlx::PgConnection;
 use trace_contracts::{
-    DagId, DagVersionId, FieldError, OrgId, Sha256,
+    DagId, DagVersionId, FieldError, Name, OrgId, Sha256,
     wire::{user::DeployReply, worker::Blob},
 };
 
@@ -18,6 +18,8 @@ use crate::{
         self,
         dags::NewVersion,
         datasets::{Publication, Taken},
+        limits::JobRow,
+        notify::Channel,
     },
     permissions::{Permit, action},
 };
@@ -73,6 +75,7 @@ pub async fn deploy(
     let (version, created) = version(tx, permit, dag, sha256, candidate).await?;
     db::dags::set_current(tx, dag, version).await?;
     register_datasets(tx, permit.org(), dag, spec).await?;
+    declare_limits(tx, permit.org(), dag, spec).await?;
     let detail = json!({ "dag": dag, "version": version, "sha256": sha256, "created": created });
     audit::record(tx, permit, &spec.name, detail).await?;
     Ok(DeployReply {
@@ -120,6 +123,20 @@ async fn register_datasets(tx: &mut PgConnection, org: OrgId, dag: DagId, spec: 
     Ok(())
 }
 
+/// Numbers of limits hold from now on, for runs of older versions too, so that a limit that is raised lets
+/// their tasks go.
+async fn declare_limits(tx: &mut PgConnection, org: OrgId, dag: DagId, spec: &Spec) -> Result<(), Error> {
+    let jobs = spec.jobs.iter().filter(|job| job.limits.is_some()).map(|job| JobRow {
+        job: &job.name,
+        concurrency: job.limits.concurrency,
+        rate: job.limits.rate,
+    });
+    let jobs: Vec<JobRow<'_>> = jobs.collect();
+    db::limits::lock(tx, org).await?;
+    db::limits::declare(tx, dag, spec.concurrency, &jobs).await?;
+    Ok(db::notify::send(tx, Channel::Later).await?)
+}
+
 /// Checks what the file itself can't prove, all of it before saying what is wrong.
 async fn check_uses(
     tx: &mut PgConnection,
@@ -142,7 +159,8 @@ async fn missing_blobs(
     let hashes: Vec<Sha256> =
         uses.iter().map(|used| used.blob.sha256).collect::<BTreeSet<_>>().into_iter().collect();
     let uploaded = db::blobs::uploaded(tx, org, &hashes).await?;
-    let size_of = |sha256| uploaded.iter().find(|blob| blob.sha256 == sha256).map(|blob| blob.size);
+    let sizes: HashMap<Sha256, u64> = uploaded.iter().map(|blob| (blob.sha256, blob.size)).collect();
+    let size_of = |sha256| sizes.get(&sha256).copied();
     Ok(uses
         .iter()
         .filter_map(|used| {
@@ -167,8 +185,9 @@ async fn taken_names(
 ) -> Result<Vec<FieldError>, db::Error> {
     let names: Vec<String> = checked.uses.publishes.iter().map(|used| used.name.to_string()).collect();
     let taken = db::datasets::taken(tx, org, &checked.spec.name, &names).await?;
+    let taken: HashMap<&Name, &Taken> = taken.iter().map(|taken| (&taken.name, taken)).collect();
     let error = |used: &PublishUse| {
-        let Taken { name, dag } = taken.iter().find(|taken| taken.name == used.name)?;
+        let Taken { name, dag } = taken.get(&used.name)?;
         Some(used.place.error(format!("the DAG `{dag}` publishes `{name}` already: choose another name")))
     };
     Ok(checked.uses.publishes.iter().filter_map(error).collect())

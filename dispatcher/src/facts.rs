@@ -6,11 +6,18 @@ use std::{
 };
 
 use sqlx::PgConnection;
-use trace_contracts::{DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, PartitionKey, RunId, TaskId};
+use trace_contracts::{
+    DagId, DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, PartitionKey, RunId, TaskId,
+};
 
 use crate::{
+    admission::Lane,
     dag::spec::{JobSpec, Spec},
-    db::{self, runs::FactsRow, versions::VersionRow},
+    db::{
+        self,
+        runs::{FactsRow, OrgLimit},
+        versions::VersionRow,
+    },
     planner::{Listed, TaskKey},
 };
 
@@ -30,16 +37,36 @@ pub struct RunFacts {
     pub run: RunId,
     /// The org.
     pub org: OrgId,
+    /// The DAG.
+    pub dag: DagId,
     /// The DAG's version.
     pub spec: Arc<Spec>,
     /// The tasks that it lists.
     pub listed: Arc<Listed>,
+    /// Whether its tasks are all under no limit of the DAG's own and of priority 0.
+    pub kind: Kind,
     /// The run's parameters.
     pub params: BTreeMap<String, serde_json::Value>,
     /// Outside datasets, pinned when the run started.
     pub pins: BTreeMap<Name, Pinned>,
     /// What each job writes, by its index.
     pub outputs: Vec<Pinned>,
+}
+
+/// Whether a version says anything of who goes first and who has to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It does not: a task that is due is ready.
+    Plain,
+    /// It does.
+    Limited,
+}
+
+impl Kind {
+    fn of(spec: &Spec) -> Self {
+        let ranked = spec.jobs.iter().any(|job| job.limits.priority != 0);
+        if spec.is_limited() || ranked { Self::Limited } else { Self::Plain }
+    }
 }
 
 /// A task, as its DAG has it.
@@ -87,6 +114,18 @@ impl RunFacts {
         place.ok_or_else(|| db::Error::corrupt("a task of a DAG", format!("{key:?}")))
     }
 
+    /// The limits that a task is under; `None` when nothing bounds it.
+    ///
+    /// # Errors
+    /// When the DAG does not list the task.
+    pub fn lane(&self, task: TaskId, org_limit: OrgLimit) -> Result<Option<Lane>, db::Error> {
+        let place = self.place(task)?;
+        let dag = self.spec.concurrency.map(|_| self.dag);
+        let job = if place.spec.limits.is_some() { Some(self.output(place.job)?.dataset) } else { None };
+        let limited = dag.is_some() || job.is_some() || org_limit == OrgLimit::Some;
+        Ok(limited.then_some(Lane { org: self.org, dag, job }))
+    }
+
     /// A job of the spec.
     ///
     /// # Errors
@@ -109,6 +148,7 @@ impl RunFacts {
 struct Version {
     spec: Arc<Spec>,
     listed: Arc<Listed>,
+    kind: Kind,
 }
 
 /// Facts of runs by id.
@@ -195,8 +235,8 @@ impl FactCache {
         if !missing.is_empty() {
             let loaded = db::runs::specs(conn, &missing).await?;
             found.extend(loaded.into_iter().map(|(version, spec)| {
-                let listed = Arc::new(Listed::of(&spec));
-                (version, Version { spec: Arc::new(spec), listed })
+                let (listed, kind) = (Arc::new(Listed::of(&spec)), Kind::of(&spec));
+                (version, Version { spec: Arc::new(spec), listed, kind })
             }));
             remember(&self.specs, found.iter().map(|(id, version)| (*id, version.clone())));
         }
@@ -210,7 +250,7 @@ fn assemble(
     datasets: &HashMap<DatasetVersionId, DatasetId>,
     versions: &[VersionRow],
 ) -> Result<RunFacts, db::Error> {
-    let Version { spec, listed } = specs
+    let Version { spec, listed, kind } = specs
         .get(&row.version)
         .ok_or_else(|| db::Error::corrupt("a run without its version", row.version))?;
     let pins = row.pins.into_iter().map(|(name, version)| {
@@ -228,8 +268,10 @@ fn assemble(
     Ok(RunFacts {
         run: row.run,
         org: row.org,
+        dag: row.dag,
         spec: Arc::clone(spec),
         listed: Arc::clone(listed),
+        kind: *kind,
         params: row.params,
         pins: pins.collect::<Result<_, db::Error>>()?,
         outputs: versions.iter().map(|row| Pinned { dataset: row.dataset, version: row.version }).collect(),

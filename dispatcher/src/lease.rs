@@ -6,7 +6,8 @@
 //! database's clock, and to cancel its run.
 //!
 //! Locks are taken in one order everywhere: runs by id, then ready rows, then leases by attempt,
-//! then datasets by id.
+//! then datasets by id, and last the admission of orgs by id. Cancelling alone takes the admission of
+//! its org before the ready rows: it waits for claims there, which wait for nobody.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,18 +15,23 @@ use std::{
 };
 
 use sqlx::PgConnection;
-use trace_contracts::{AttemptId, RunId, TaskId, wire::user::RunState};
+use trace_contracts::{AttemptId, OrgId, RunId, TaskId, wire::user::RunState};
 
 use crate::{
+    admission::MINUTES_PER_POINT,
     db::{
         self,
         attempts::{EndedRow, Ending},
         commits::NewCommit,
         leases::{FenceKey, LeaseRow, ShownFence},
         notify::Channel,
-        runs::Progress,
+        ready::{Again, Due},
+        runs::{OrgLimit, Progress},
     },
+    facts::{FactCache, FactsByRun, Kind},
     queue::WakeUps,
+    slots::{self, Gate},
+    task::Core,
 };
 
 /// A lease that this transaction has locked and that its holder may end. Once it is ended, the
@@ -53,11 +59,15 @@ pub struct Found {
 /// A transaction that may change tasks of the runs it has locked.
 pub struct Fenced<'t> {
     conn: &'t mut PgConnection,
+    facts: &'t FactCache,
     runs: BTreeMap<RunId, Locked>,
+    /// What goes through the admission of each org when the transaction is settled.
+    gates: BTreeMap<OrgId, Gate>,
     news: News,
 }
 
 struct Locked {
+    org_limit: OrgLimit,
     before: Progress,
     now: Progress,
 }
@@ -70,25 +80,24 @@ struct News {
     ended: Vec<AttemptId>,
 }
 
-/// When a task that was put back is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    /// At once.
-    Now,
-    /// Later.
-    Later,
-}
-
 impl<'t> Fenced<'t> {
     /// Locks the rows of these runs, in the order of their ids.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn lock(conn: &'t mut PgConnection, runs: &BTreeSet<RunId>) -> Result<Self, db::Error> {
+    pub async fn lock(
+        conn: &'t mut PgConnection,
+        core: &'t Core,
+        runs: &BTreeSet<RunId>,
+    ) -> Result<Self, db::Error> {
         let ids: Vec<i64> = runs.iter().map(|run| run.get()).collect();
-        let locked = if ids.is_empty() { Vec::new() } else { db::runs::lock(conn, &ids).await? };
-        let runs = locked.into_iter().map(|(run, now)| (run, Locked { before: now, now })).collect();
-        Ok(Self { conn, runs, news: News::default() })
+        let rows = if ids.is_empty() { Vec::new() } else { db::runs::lock(conn, &ids).await? };
+        let locked = rows.into_iter().map(|row| {
+            let (before, now) = (row.progress, row.progress);
+            (row.run, Locked { org_limit: row.org_limit, before, now })
+        });
+        let runs = locked.collect();
+        Ok(Self { conn, facts: &core.facts, runs, gates: BTreeMap::new(), news: News::default() })
     }
 
     /// The transaction, for what changes no task.
@@ -134,8 +143,14 @@ impl<'t> Fenced<'t> {
         if !self.runs.contains_key(&run) {
             return Ok((Vec::new(), Vec::new()));
         }
+        let facts = self.facts.one(self.conn, run).await?;
+        if facts.kind == Kind::Limited || self.runs[&run].org_limit == OrgLimit::Some {
+            // Nobody may admit tasks of the run while they are taken out of the places they are in.
+            db::limits::lock(self.conn, facts.org).await?;
+        }
         let ready = db::ready::drop_run(self.conn, run).await?;
         let leased = db::leases::hold_run(self.conn, run).await?;
+        self.free(&ready).await?;
         Ok((ready, leased.into_iter().map(Held).collect()))
     }
 
@@ -146,7 +161,8 @@ impl<'t> Fenced<'t> {
     pub async fn end(&mut self, endings: &[Ending<'_>]) -> Result<(), db::Error> {
         db::attempts::end(self.conn, endings).await?;
         self.news.ended.extend(endings.iter().map(|ending| ending.held.attempt));
-        Ok(())
+        let tasks: Vec<TaskId> = endings.iter().map(|ending| ending.held.task).collect();
+        self.free(&tasks).await
     }
 
     /// Ends held leases with commits.
@@ -156,10 +172,11 @@ impl<'t> Fenced<'t> {
     pub async fn commit(&mut self, commits: &[NewCommit<'_>]) -> Result<(), db::Error> {
         db::commits::insert(self.conn, commits).await?;
         self.news.ended.extend(commits.iter().map(|commit| commit.held.attempt));
-        Ok(())
+        let tasks: Vec<TaskId> = commits.iter().map(|commit| commit.held.task).collect();
+        self.free(&tasks).await
     }
 
-    /// Makes planned tasks of locked runs ready, and counts them as open.
+    /// Makes planned tasks of locked runs due, and counts them as open.
     ///
     /// # Errors
     /// When the database fails.
@@ -167,12 +184,80 @@ impl<'t> Fenced<'t> {
         if tasks.is_empty() {
             return Ok(());
         }
-        db::ready::insert(self.conn, &tasks).await?;
         for task in &tasks {
             self.change(task.run(), |progress| progress.open += 1);
         }
-        self.queued(tasks, When::Now);
+        self.due(tasks.into_iter().map(Due::first).collect()).await
+    }
+
+    /// Makes tasks of locked runs due that are in no place: ready at once where nothing bounds them, and
+    /// otherwise when the transaction is settled, as far as limits have room.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due(&mut self, due: Vec<Due>) -> Result<(), db::Error> {
+        let facts = self.facts_of(due.iter().map(|one| one.task)).await?;
+        let mut plain = Vec::with_capacity(due.len());
+        let mut ranked = Vec::new();
+        for one in due {
+            let run = one.task.run();
+            let (facts, org_limit) = (&facts[&run], self.org_limit(run));
+            if facts.kind == Kind::Plain && org_limit == OrgLimit::None {
+                plain.push(one);
+                continue;
+            }
+            let priority = facts.place(one.task)?.spec.limits.priority;
+            match facts.lane(one.task, org_limit)? {
+                Some(lane) => self.gates.entry(facts.org).or_default().add(lane, one, priority),
+                None if priority == 0 => plain.push(one),
+                None => ranked.push((one, MINUTES_PER_POINT * i64::from(priority))),
+            }
+        }
+        if !plain.is_empty() {
+            db::ready::insert(self.conn, &plain).await?;
+        }
+        if !ranked.is_empty() {
+            db::ready::insert_ranked(self.conn, &ranked).await?;
+        }
+        self.news.ready.extend(plain.iter().chain(ranked.iter().map(|(one, _)| one)).map(|one| one.task));
         Ok(())
+    }
+
+    /// Puts tasks of locked runs back that get another try, now or later.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn again(&mut self, again: &[Again]) -> Result<(), db::Error> {
+        let (later, now): (Vec<Again>, Vec<Again>) = again.iter().partition(|one| one.delay_seconds > 0.0);
+        if !later.is_empty() {
+            db::ready::delay(self.conn, &later).await?;
+            self.news.later = true;
+        }
+        let due = now.iter().map(|one| Due { task: one.task, failures: one.failures, losses: one.losses });
+        self.due(due.collect()).await
+    }
+
+    /// Notes tasks that are neither ready nor leased any more: what limits counted of them is given back
+    /// when the transaction is settled.
+    async fn free(&mut self, tasks: &[TaskId]) -> Result<(), db::Error> {
+        let facts = self.facts_of(tasks.iter().copied()).await?;
+        for task in tasks {
+            let (facts, org_limit) = (&facts[&task.run()], self.org_limit(task.run()));
+            let may_have_slot = facts.kind == Kind::Limited || org_limit == OrgLimit::Some;
+            if may_have_slot && facts.lane(*task, org_limit)?.is_some() {
+                self.gates.entry(facts.org).or_default().free(*task);
+            }
+        }
+        Ok(())
+    }
+
+    async fn facts_of(&mut self, tasks: impl Iterator<Item = TaskId>) -> Result<FactsByRun, db::Error> {
+        let runs: BTreeSet<RunId> = tasks.map(TaskId::run).collect();
+        self.facts.of(self.conn, &runs).await
+    }
+
+    fn org_limit(&self, run: RunId) -> OrgLimit {
+        self.runs.get(&run).map_or(OrgLimit::None, |locked| locked.org_limit)
     }
 
     /// Where a locked run stands.
@@ -188,16 +273,8 @@ impl<'t> Fenced<'t> {
         }
     }
 
-    /// Notes tasks that are ready, or will be.
-    pub fn queued(&mut self, tasks: impl IntoIterator<Item = TaskId>, when: When) {
-        match when {
-            When::Now => self.news.ready.extend(tasks),
-            When::Later => self.news.later |= tasks.into_iter().next().is_some(),
-        }
-    }
-
-    /// Finishes runs that have nothing left to do, writes what changed of runs, and leaves news for
-    /// the moment when the caller commits.
+    /// Finishes runs that have nothing left to do, writes what changed of runs, admits what limits have
+    /// room for, and leaves news for the moment when the caller commits.
     ///
     /// # Errors
     /// When the database fails.
@@ -213,6 +290,11 @@ impl<'t> Fenced<'t> {
             .collect();
         if !changed.is_empty() {
             db::runs::advance(self.conn, &changed).await?;
+        }
+        for (org, gate) in std::mem::take(&mut self.gates) {
+            let passed = slots::pass(self.conn, org, gate).await?;
+            self.news.ready.extend(passed.ready);
+            self.news.later |= passed.next_start.is_some();
         }
         if !self.news.ready.is_empty() {
             wake.announce(self.conn, &self.news.ready).await?;

@@ -5,7 +5,9 @@
 //! through [`db`] alone. What runs next is decided by the pure [`planner`]; who may still act is
 //! decided by [`lease`].
 
+pub mod admission;
 pub mod attempt_ids;
+pub mod attendance;
 pub mod audit;
 pub mod batcher;
 pub mod blobs;
@@ -29,10 +31,12 @@ pub mod outputs;
 pub mod permissions;
 pub mod planner;
 pub mod queue;
+pub mod slots;
 pub mod state;
 pub mod task;
 pub mod tasks;
 pub mod users;
+pub mod why;
 
 mod background;
 mod service;

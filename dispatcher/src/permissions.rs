@@ -66,6 +66,8 @@ actions! {
     Retry, "task.retry", [Operator, Admin];
     /// Let a role read a dataset.
     Grant, "dataset.grant", [Admin];
+    /// Set the org's limits.
+    SetLimits, "limits.set", [Admin];
     /// Read the audit log.
     ReadAudit, "audit.read", [Admin, Auditor];
 }
@@ -140,6 +142,7 @@ mod tests {
         (Action::Cancel, [false, false, true, true, false]),
         (Action::Retry, [false, false, true, true, false]),
         (Action::Grant, [false, false, false, true, false]),
+        (Action::SetLimits, [false, false, false, true, false]),
         (Action::ReadAudit, [false, false, false, true, true]),
     ];
 

@@ -15,6 +15,7 @@ use trace_plane::{KeySource, Verifier};
 use crate::{
     Adapters, App, Config,
     attempt_ids::AttemptIds,
+    attendance::Attendance,
     background,
     config::Jwks,
     facts::FactCache,
@@ -114,6 +115,7 @@ pub async fn start(
         users: Verifier::new(user_keys(&config.users.jwks)?, &config.users.issuer)
             .with_user_audience(&config.users.audience),
         identities: Identities::new(db.clone()),
+        attendance: Attendance::default(),
         objects: Objects::new(&config.object_store),
         outputs: adapters.outputs,
         credentials: adapters.credentials,

@@ -8,6 +8,7 @@ use trace_plane::Verifier;
 
 use crate::{
     Config, CredentialMinter,
+    attendance::Attendance,
     http::worker::Batches,
     identity::Identities,
     keys::SigningKey,
@@ -63,6 +64,8 @@ pub struct Parts {
     pub users: Verifier,
     /// Workers and planes by their tokens.
     pub identities: Identities,
+    /// Which workers ask for tasks.
+    pub attendance: Attendance,
     /// The object store.
     pub objects: Objects,
     /// Lists what attempts left.

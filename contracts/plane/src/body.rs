@@ -17,15 +17,16 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 /// send all of theirs before they look for an answer, and would see a broken connection instead.
 const MAX_DROPPED_BYTES: usize = 8 * limit::JSON_BODY_BYTES;
 
-/// A JSON body of at most [`limit::JSON_BODY_BYTES`]. What is wrong with it is said in the refusal.
+/// A JSON body of at most `MAX` bytes, [`limit::JSON_BODY_BYTES`] unless a route says otherwise. What is
+/// wrong with it is said in the refusal.
 #[derive(Debug)]
-pub struct Body<T>(pub T);
+pub struct Body<T, const MAX: usize = { limit::JSON_BODY_BYTES }>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
-        let reading = read(request.into_body());
+        let reading = read(request.into_body(), MAX);
         let bytes = tokio::time::timeout(ARRIVAL, reading).await.map_err(|_| unreadable())??;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Refusal::new(ErrorCode::BadRequest, format!("the body is not what this route takes: {error}"))
@@ -33,7 +34,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-async fn read(mut incoming: Incoming) -> Result<Vec<u8>, Refusal> {
+async fn read(mut incoming: Incoming, most: usize) -> Result<Vec<u8>, Refusal> {
     let mut body = Vec::new();
     let mut length = 0_usize;
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
@@ -42,15 +43,15 @@ async fn read(mut incoming: Incoming) -> Result<Vec<u8>, Refusal> {
         if length > MAX_DROPPED_BYTES {
             break;
         }
-        if length <= limit::JSON_BODY_BYTES {
+        if length <= most {
             body.extend_from_slice(&piece);
         }
     }
-    if length <= limit::JSON_BODY_BYTES { Ok(body) } else { Err(too_large()) }
+    if length <= most { Ok(body) } else { Err(too_large(most)) }
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(ErrorCode::PayloadTooLarge, format!("a body has at most {} bytes", limit::JSON_BODY_BYTES))
+fn too_large(most: usize) -> Refusal {
+    Refusal::new(ErrorCode::PayloadTooLarge, format!("a body has at most {most} bytes"))
 }
 
 fn unreadable() -> Refusal {
@@ -91,7 +92,8 @@ mod tests {
 
     async fn read_mebibytes(count: usize) -> (Result<usize, ErrorCode>, usize) {
         let taken = Arc::new(AtomicUsize::new(0));
-        let read = read(Incoming::new(Mebibytes(count, Arc::clone(&taken)))).await;
+        let body = Incoming::new(Mebibytes(count, Arc::clone(&taken)));
+        let read = read(body, limit::JSON_BODY_BYTES).await;
         (read.map(|body| body.len()).map_err(|refusal| refusal.code()), taken.load(Ordering::Relaxed))
     }
 

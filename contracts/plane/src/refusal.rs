@@ -25,6 +25,13 @@ impl Refusal {
         Self(Box::new(self.0.with_errors(errors)))
     }
 
+    /// The same with the seconds after which trying again may help.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
     /// A defect or a fault: `cause` goes to the log, the caller learns nothing of it.
     #[must_use]
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
@@ -73,7 +80,7 @@ impl IntoResponse for Refusal {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             ErrorCode::TooManyRequests | ErrorCode::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(self.0.retry_after_s.unwrap_or(1)));
             }
             _ => {}
         }

@@ -1,8 +1,10 @@
 //! Bodies on the wire. Every request body refuses fields that it does not know; replies may grow.
 
+pub mod limits;
 pub mod plane;
 pub mod task;
 pub mod user;
+pub mod why;
 pub mod worker;
 
 /// Headers that are part of the protocol.
@@ -15,10 +17,12 @@ pub mod header {
 
 /// Bounds of what a body may hold; the same on both ends.
 pub mod limit {
-    /// A DAG's YAML.
-    pub const DAG_YAML_BYTES: usize = 1024 * 1024;
-    /// A JSON body that is not a blob.
+    /// A DAG's YAML: 10,000 jobs with a few hundred bytes each.
+    pub const DAG_YAML_BYTES: usize = 4 * 1024 * 1024;
+    /// A JSON body that is neither a deploy nor a blob.
     pub const JSON_BODY_BYTES: usize = 4 * 1024 * 1024;
+    /// The body of a deploy: the YAML with its line ends and quotes escaped, and the blobs' hashes.
+    pub const DEPLOY_BODY_BYTES: usize = 8 * 1024 * 1024;
     /// One blob: a bundle or an input file.
     pub const BLOB_BYTES: u64 = 1024 * 1024 * 1024;
     /// One SQL statement.

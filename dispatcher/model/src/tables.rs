@@ -1,7 +1,7 @@
 //! The rows that are there. Changes are applied as they come: whether they are allowed is for
 //! [`judge`](crate::judge) to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::{Attempt, Claim, Dataset, Run, Task, Version, Worker},
@@ -39,6 +39,9 @@ pub struct Tables {
     pub datasets: BTreeMap<Dataset, Registered>,
     /// The youngest attempt that was ever claimed.
     pub last_attempt: i64,
+    /// Every attempt that was ever claimed. Dispatchers reserve numbers in blocks of their own, so the
+    /// next one may be smaller than the last.
+    pub used: BTreeSet<Attempt>,
     /// How long each current lease was when it was claimed, in microseconds. Empty in the checked
     /// model, where leases have no length.
     pub terms: BTreeMap<Attempt, i64>,
@@ -63,6 +66,7 @@ impl Tables {
             Row::Lease(task, lease) => {
                 let attempt = lease.fence.attempt;
                 self.last_attempt = self.last_attempt.max(attempt.0);
+                self.used.insert(attempt);
                 let term = lease.expires_at.0 - lease.started_at.0;
                 if self.leases.insert(*task, *lease).is_none() && term > 0 {
                     self.terms.insert(attempt, term);

@@ -5,7 +5,7 @@ use trace_contracts::wire::worker::Resources;
 use super::spec::Retries;
 
 /// Jobs in one DAG.
-pub const MAX_JOBS: usize = 500;
+pub const MAX_JOBS: usize = 10_000;
 /// Tasks of one run: all partitions of all jobs.
 pub const MAX_TASKS: usize = 100_000;
 /// Inputs of one job. With [`MAX_GRANT_BYTES`] it keeps a capability token within a header.
@@ -31,6 +31,12 @@ pub const TIMEOUT_MS: (u64, u64) = (1_000, 24 * 3_600_000);
 pub const BACKOFF_MS: (u64, u64) = (0, 3_600_000);
 /// Tries after the first one.
 pub const MAX_RETRIES: u32 = 20;
+/// Tasks at once, of a DAG or a job.
+pub const CONCURRENCY: (u32, u32) = (1, 100_000);
+/// Tasks of a rate.
+pub const RATE_TASKS: (u32, u32) = (1, 100_000);
+/// Priority of a DAG or a job.
+pub const PRIORITY: (i16, i16) = (-100, 100);
 
 /// What an attempt gets when the job does not say.
 pub const RESOURCES: Resources =
@@ -39,3 +45,5 @@ pub const RESOURCES: Resources =
 pub const TIMEOUT_DEFAULT_MS: u64 = 5 * 60_000;
 /// What happens after a failure when the job does not say.
 pub const RETRIES: Retries = Retries { max: 3, backoff_ms: 2_000 };
+/// The priority when neither job nor DAG says.
+pub const PRIORITY_DEFAULT: i16 = 0;

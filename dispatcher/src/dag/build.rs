@@ -40,8 +40,13 @@ pub fn build(
         return Err(findings.into_errors());
     }
     let names = JobNames::of(list, &mut findings);
+    let shared = Shared {
+        operators,
+        priority: raw.priority.as_ref().map_or(bounds::PRIORITY_DEFAULT, |priority| priority.value.0),
+    };
+    let concurrency = job::concurrency(raw.concurrency.as_ref(), &mut findings);
     let (published, publishes) = publish::resolve(raw.publish.as_ref(), &names, &mut findings);
-    let jobs = jobs(&list.items, &names, operators, &published, &mut uploads, &mut datasets, &mut findings);
+    let jobs = jobs(&list.items, &names, &shared, &published, &mut uploads, &mut datasets, &mut findings);
     let (blob_uses, stray) = uploads.finish();
     if !findings.is_empty() {
         return Err(findings.into_errors());
@@ -50,14 +55,21 @@ pub fn build(
         return Err(stray);
     }
     // Unwrap safety: a part that is absent has been reported, and nothing was.
-    let spec = assemble(raw, params, jobs, &published).expect("every part is there");
+    let mut spec = assemble(raw, params, jobs, &published).expect("every part is there");
+    spec.concurrency = concurrency;
     Ok(Checked { spec, uses: Uses { blobs: blob_uses, datasets, publishes } })
+}
+
+/// What every job of the DAG takes over.
+struct Shared<'a> {
+    operators: &'a [Name],
+    priority: i16,
 }
 
 fn jobs(
     raw: &[RawJob],
     names: &JobNames<'_>,
-    operators: &[Name],
+    shared: &Shared<'_>,
     published: &BTreeMap<Name, usize>,
     uploads: &mut Uploads<'_>,
     datasets: &mut Vec<DatasetUse>,
@@ -70,7 +82,7 @@ fn jobs(
         .iter()
         .enumerate()
         .map(|(index, job)| {
-            let own = job::own(job, operators, uploads, findings);
+            let own = job::own(job, shared.priority, shared.operators, uploads, findings);
             let inputs = inputs::resolve(index, job, &context, datasets, findings);
             let own = own?;
             Some(JobSpec {
@@ -82,6 +94,7 @@ fn jobs(
                 resources: own.resources,
                 timeout_ms: own.timeout_ms,
                 retries: own.retries,
+                limits: own.limits,
             })
         })
         .collect();
@@ -98,9 +111,13 @@ fn report_cycles(raw: &[RawJob], names: &JobNames<'_>, findings: &mut Findings) 
             inputs.filter_map(|input| names.get(&input.from.as_ref()?.job.as_ref()?.value)).collect()
         })
         .collect();
-    // Each round takes a cycle apart, so there are fewer rounds than jobs.
+    // Each round takes a cycle apart, so there are fewer rounds than jobs; and no more than a file
+    // may have mistakes, so that many small circles in many jobs cost no more than a few.
     while let Err(cycle) = graph::order(&upstream) {
         report_cycle(raw, &cycle, findings);
+        if findings.is_full() {
+            return;
+        }
         for job in cycle {
             upstream[job].clear();
         }
@@ -143,6 +160,7 @@ fn assemble(
         params,
         jobs: ordered.into_iter().map(|(_, job)| job).collect(),
         publish: published.iter().map(|(name, old)| (name.clone(), position[*old])).collect(),
+        concurrency: None,
     })
 }
 

@@ -95,6 +95,17 @@ impl Findings {
         self.push(&path.place(at), message);
     }
 
+    /// Whether what is found from now on is only counted. Whoever makes a costly message asks first.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.errors.len() == MAX_FINDINGS
+    }
+
+    /// Counts one whose message nobody will read, because there are enough before it.
+    pub const fn count(&mut self) {
+        self.left_out += 1;
+    }
+
     /// Whether nothing was found.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

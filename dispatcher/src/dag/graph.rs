@@ -1,6 +1,6 @@
 //! The order of jobs: every job after those it reads from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Orders `0..upstream.len()` so that everything comes after its upstream ones, as close to the
 /// given order as that allows.
@@ -36,10 +36,11 @@ fn distinct(from: &[usize]) -> BTreeSet<usize> {
 /// Every job that still waits has an upstream one that waits, so walking there ends in a cycle.
 fn cycle(upstream: &[Vec<usize>], waiting: &[usize]) -> Vec<usize> {
     let mut walked: Vec<usize> = waiting.iter().position(|count| *count > 0).into_iter().collect();
+    let mut step_of: HashMap<usize, usize> = walked.iter().map(|job| (*job, 0)).collect();
     while let Some(next) =
         walked.last().and_then(|job| upstream[*job].iter().copied().find(|source| waiting[*source] > 0))
     {
-        if let Some(start) = walked.iter().position(|job| *job == next) {
+        if let Some(start) = step_of.insert(next, walked.len()) {
             return walked.split_off(start);
         }
         walked.push(next);

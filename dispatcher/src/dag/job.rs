@@ -12,9 +12,9 @@ use super::{
     decode::{Leaf, List, Located, Record as _, exactly_one},
     findings::{Findings, shown},
     leaf::{Declared, RelativePath},
-    quantity::{Bytes, shown_bytes, shown_millis},
-    raw::{RawJob, RawResources, RawRetries},
-    spec::Retries,
+    quantity::{Bytes, Count, shown_bytes, shown_millis},
+    raw::{RawJob, RawRate, RawResources, RawRetries},
+    spec::{JobLimits, Rate, Retries},
     suggest::did_you_mean,
     uploads::Uploads,
 };
@@ -32,11 +32,14 @@ pub struct Own {
     pub timeout_ms: u64,
     /// What happens after a failure.
     pub retries: Retries,
+    /// What holds its tasks back, and which go first.
+    pub limits: JobLimits,
 }
 
 /// Reads the parts of a job that do not depend on other jobs; `None` when something is wrong.
 pub fn own(
     job: &RawJob,
+    dag_priority: i16,
     operators: &[Name],
     uploads: &mut Uploads<'_>,
     findings: &mut Findings,
@@ -53,7 +56,8 @@ pub fn own(
         findings,
     );
     let retries = retries(job.retries.as_ref(), findings);
-    Some(Own { code: code?, files: files?, resources, timeout_ms, retries })
+    let limits = limits(job, dag_priority, findings);
+    Some(Own { code: code?, files: files?, resources, timeout_ms, retries, limits })
 }
 
 /// What no job is given yet. Saying so at deploy is better than a task that fails for want of it.
@@ -165,6 +169,28 @@ fn retries(raw: Option<&RawRetries>, findings: &mut Findings) -> Retries {
         max: bounded(max, (0, bounds::MAX_RETRIES), default.max, |max| max.to_string(), findings),
         backoff_ms: bounded(backoff, bounds::BACKOFF_MS, default.backoff_ms, shown_millis, findings),
     }
+}
+
+fn limits(job: &RawJob, dag_priority: i16, findings: &mut Findings) -> JobLimits {
+    JobLimits {
+        concurrency: concurrency(job.concurrency.as_ref(), findings),
+        rate: job.rate.as_ref().and_then(|rate| self::rate(rate, findings)),
+        priority: job.priority.as_ref().map_or(dag_priority, |priority| priority.value.0),
+    }
+}
+
+/// Tasks at once, of a DAG or a job.
+pub fn concurrency(given: Option<&Located<Count>>, findings: &mut Findings) -> Option<u32> {
+    let count = given?;
+    let checked = Some((count, count.value.0));
+    Some(bounded(checked, bounds::CONCURRENCY, count.value.0, |count| count.to_string(), findings))
+}
+
+fn rate(raw: &RawRate, findings: &mut Findings) -> Option<Rate> {
+    let tasks = raw.tasks.as_ref()?;
+    let checked = Some((tasks, tasks.value.0));
+    let tasks = bounded(checked, bounds::RATE_TASKS, tasks.value.0, |tasks| tasks.to_string(), findings);
+    Some(Rate { tasks, per: raw.per.as_ref()?.value })
 }
 
 /// The value if there is one, else the default; reports a value outside the bounds.

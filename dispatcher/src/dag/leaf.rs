@@ -7,6 +7,7 @@ use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Lang
 use super::{
     decode::Leaf,
     findings::shown,
+    spec::Period,
     tree::{Entry, Value},
 };
 
@@ -52,6 +53,19 @@ impl Leaf for Language {
 
     fn describe() -> Schema {
         json_schema!({ "enum": ["python", "rust"] })
+    }
+}
+
+impl Leaf for Period {
+    fn read(value: Value) -> Result<Self, String> {
+        let text = text(value, "`second`, `minute` or `hour`")?;
+        Self::ALL.into_iter().find(|period| period.as_str() == text).ok_or_else(|| {
+            format!("`{}` is not a time to count in: use `second`, `minute` or `hour`", shown(&text))
+        })
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
     }
 }
 

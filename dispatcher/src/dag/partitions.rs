@@ -33,10 +33,12 @@ impl Partitions {
 pub fn resolve(jobs: &[RawJob], names: &JobNames<'_>, findings: &mut Findings) -> Vec<Option<Partitions>> {
     let written: Vec<Option<Partitions>> =
         jobs.iter().enumerate().map(|(index, job)| written_at(index, job, findings)).collect();
+    let mut roots = Roots { jobs, names, known: vec![None; jobs.len()] };
     let resolved: Vec<Option<Partitions>> = (0..jobs.len())
-        .map(|index| match root_of(index, jobs, names, findings)? {
+        .map(|index| match roots.of(index, findings) {
             Root::Job(root) => written[root].clone(),
             Root::None => Some(Partitions::none()),
+            Root::Wrong => None,
         })
         .collect();
     let total: usize = resolved.iter().flatten().map(|partitions| partitions.keys.len()).sum();
@@ -51,37 +53,62 @@ pub fn resolve(jobs: &[RawJob], names: &JobNames<'_>, findings: &mut Findings) -
     resolved
 }
 
+/// Where a job's partitions are written.
+#[derive(Debug, Clone, Copy)]
 enum Root {
+    /// At this job.
     Job(usize),
+    /// Nowhere: it has none.
     None,
+    /// That can't be told, and why has been reported.
+    Wrong,
 }
 
-/// Follows `same_as` to the job that writes the partitions out.
-fn root_of(start: usize, jobs: &[RawJob], names: &JobNames<'_>, findings: &mut Findings) -> Option<Root> {
-    let mut index = start;
-    let mut seen = HashSet::from([start]);
-    loop {
-        let Some(partitions) = &jobs[index].partitions else {
-            if jobs[index].gives("partitions") {
-                return None;
+/// The jobs whose partitions are written at each job. What is found for one job holds for all on the
+/// way there, so that a chain through ten thousand jobs is walked once.
+struct Roots<'a> {
+    jobs: &'a [RawJob],
+    names: &'a JobNames<'a>,
+    known: Vec<Option<Root>>,
+}
+
+impl Roots<'_> {
+    /// Follows `same_as` from a job to where its partitions are written.
+    fn of(&mut self, start: usize, findings: &mut Findings) -> Root {
+        let mut walked = HashSet::new();
+        let mut index = start;
+        let root = loop {
+            if let Some(known) = self.known[index] {
+                break known;
             }
-            let Some(same_as) = jobs[start].partitions.as_ref().and_then(|p| p.same_as.as_ref()) else {
-                return Some(Root::None);
+            let Some(partitions) = &self.jobs[index].partitions else {
+                break if self.jobs[index].gives("partitions") { Root::Wrong } else { Root::None };
             };
-            findings.push(&same_as.place, format!("`{}` has no partitions", same_as.value));
-            return None;
-        };
-        let Some(same_as) = &partitions.same_as else {
-            return if partitions.gives("same_as") { None } else { Some(Root::Job(index)) };
-        };
-        index = if index == start { names.find(same_as, findings)? } else { names.get(&same_as.value)? };
-        if !seen.insert(index) {
-            if index == start {
+            let Some(same_as) = &partitions.same_as else {
+                break if partitions.gives("same_as") { Root::Wrong } else { Root::Job(index) };
+            };
+            if !walked.insert(index) {
                 let message = "these jobs take their partitions from each other: write them out at one";
                 findings.push(&same_as.place, message);
+                break Root::Wrong;
             }
-            return None;
+            match self.names.find(same_as, findings) {
+                Some(next) if self.has_none(next) => {
+                    findings.push(&same_as.place, format!("`{}` has no partitions", same_as.value));
+                    break Root::Wrong;
+                }
+                Some(next) => index = next,
+                None => break Root::Wrong,
+            }
+        };
+        for job in walked.into_iter().chain([start]) {
+            self.known[job] = Some(root);
         }
+        root
+    }
+
+    fn has_none(&self, job: usize) -> bool {
+        self.jobs[job].partitions.is_none() && !self.jobs[job].gives("partitions")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use schemars::{Schema, json_schema};
 
-use super::{decode::Leaf, findings::shown, tree::Value};
+use super::{bounds::PRIORITY, decode::Leaf, findings::shown, tree::Value};
 
 /// Bytes, written as `512MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct CpuMillis(pub u32);
 /// A whole number from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(pub u32);
+
+/// A priority: a whole number, which may be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priority(pub i16);
 
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("KiB", 1 << 10),
@@ -112,6 +116,24 @@ impl Leaf for Count {
 
     fn describe() -> Schema {
         json_schema!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
+    }
+}
+
+impl Leaf for Priority {
+    fn read(value: Value) -> Result<Self, String> {
+        let (least, most) = PRIORITY;
+        match value {
+            Value::Int(number) => i16::try_from(number)
+                .ok()
+                .filter(|number| (least..=most).contains(number))
+                .map(Self)
+                .ok_or_else(|| format!("{number} is out of bounds: use {least} to {most}")),
+            other => Err(format!("expected a whole number from {least} to {most}, found {}", other.kind())),
+        }
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "type": "integer", "minimum": PRIORITY.0, "maximum": PRIORITY.1 })
     }
 }
 

@@ -6,7 +6,8 @@ use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Lang
 use super::{
     decode::{List, Located, Table, record},
     leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, ProcessRuntime, RelativePath},
-    quantity::{Bytes, Count, CpuMillis, Millis},
+    quantity::{Bytes, Count, CpuMillis, Millis, Priority},
+    spec::Period,
 };
 
 record! {
@@ -20,6 +21,10 @@ record! {
         required jobs: List<RawJob> = "jobs",
         /// Datasets to publish, by the name that others read them by.
         optional publish: Table<Name, RawPublish> = "publish",
+        /// Tasks of the DAG, over all its runs, that are ready or running at once; left out, any number.
+        optional concurrency: Located<Count> = "concurrency",
+        /// Which tasks go first: -100 to 100, 0 when left out. A point is worth a minute of waiting.
+        optional priority: Located<Priority> = "priority",
         ;
         /// Where jobs run; left out, the environment decides.
         "runtime": Located<ProcessRuntime>,
@@ -51,6 +56,12 @@ record! {
         optional timeout: Located<Millis> = "timeout",
         /// What happens after a failure.
         optional retries: RawRetries = "retries",
+        /// Tasks of the job, over all runs, that are ready or running at once; left out, any number.
+        optional concurrency: Located<Count> = "concurrency",
+        /// Which tasks go first: -100 to 100; left out, the DAG's.
+        optional priority: Located<Priority> = "priority",
+        /// How often a task may start; left out, at any time.
+        optional rate: RawRate = "rate",
         /// Secrets that a trusted job needs; none are offered yet.
         optional secrets: List<Located<Declared>> = "secrets",
         /// Destinations outside the platform; none are offered yet.
@@ -135,6 +146,16 @@ record! {
         optional max: Located<Count> = "max",
         /// Time before the first of them, doubled for each further one.
         optional backoff: Located<Millis> = "backoff",
+    }
+}
+
+record! {
+    /// How often a task of the job may start: so many at once, and as many again in each period.
+    pub struct RawRate {
+        /// How many.
+        required tasks: Located<Count> = "tasks",
+        /// In which time: `second`, `minute` or `hour`.
+        required per: Located<Period> = "per",
     }
 }
 

@@ -20,6 +20,17 @@ pub struct Spec {
     pub jobs: Vec<JobSpec>,
     /// Published names, each with the job it stands for.
     pub publish: BTreeMap<Name, usize>,
+    /// Tasks of the DAG, over all its runs, that are ready or running at once; any number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+}
+
+impl Spec {
+    /// Whether a limit of its own holds tasks of this version back.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.concurrency.is_some() || self.jobs.iter().any(|job| job.limits.is_some())
+    }
 }
 
 /// One job.
@@ -41,6 +52,83 @@ pub struct JobSpec {
     pub timeout_ms: u64,
     /// What happens after a failure.
     pub retries: Retries,
+    /// What holds its tasks back, and which go first. Left out of the JSON where nothing is set, so
+    /// that what is stored of a DAG without limits stays as it was.
+    #[serde(default, skip_serializing_if = "JobLimits::is_default")]
+    pub limits: JobLimits,
+}
+
+/// What holds tasks of a job back, and which go first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLimits {
+    /// Tasks of the job, over all runs, that are ready or running at once; any number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// How often one may start; any time when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// From -100 to 100. The higher goes first, and waiting makes up for it: see
+    /// [`admission::rank`](crate::admission::rank).
+    #[serde(default)]
+    pub priority: i16,
+}
+
+impl JobLimits {
+    /// Whether one of them may hold a task back.
+    #[must_use]
+    pub const fn is_some(&self) -> bool {
+        self.concurrency.is_some() || self.rate.is_some()
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How often tasks of a job may start: `tasks` at once, and as many again in each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// How many.
+    pub tasks: u32,
+    /// In which time.
+    pub per: Period,
+}
+
+/// The time that a [`Rate`] is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// A second.
+    Second,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+}
+
+impl Period {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Second, Self::Minute, Self::Hour];
+
+    /// The word in a DAG's YAML.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+        }
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub const fn seconds(self) -> u32 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3_600,
+        }
+    }
 }
 
 /// One input of a job.

@@ -28,10 +28,13 @@ fn nearest<'a>(unverified: &str, candidates: impl IntoIterator<Item = &'a str>) 
         return None;
     }
     let within = (length / 3).max(1);
+    let lower = unverified.to_lowercase();
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= MAX_COMPARED)
-        .map(|candidate| (distance(&unverified.to_lowercase(), candidate), candidate))
+        .filter(|candidate| {
+            candidate.len() <= MAX_COMPARED && candidate.len().abs_diff(lower.len()) <= 4 * within
+        })
+        .map(|candidate| (distance(&lower, candidate), candidate))
         .filter(|(distance, _)| *distance <= within)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -212,7 +212,7 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("an unknown alias", "name: *nowhere\n".to_owned()),
         ("many anchors", (0..20_000).fold(String::new(), |text, n| text + &format!("- &a{n} x\n"))),
         ("many documents", "---\n".repeat(200_000)),
-        ("many values", "- x\n".repeat(260_000)),
+        ("many values", "- x\n".repeat(510_000)),
         ("many keys", (0..100_000).fold(String::new(), |text, n| text + &format!("k{n}: \n"))),
         ("a long key", format!("{}: x\n", "k".repeat(900_000))),
         ("a huge number", format!("name: {}\n", "9".repeat(900_000))),
@@ -296,6 +296,8 @@ fn pieces() -> impl Strategy<Value = String> {
     ];
     prop::collection::vec(prop::sample::select(words.to_vec()), 0..120).prop_map(|words| words.concat())
 }
+
+mod limits;
 
 proptest! {
     #[test]

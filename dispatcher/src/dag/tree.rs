@@ -18,7 +18,7 @@ use trace_contracts::{FieldError, wire::limit};
 /// Deeper than any DAG is, and shallow enough for any stack.
 const MAX_DEPTH: usize = 32;
 /// Values in the file, and values that aliases may add.
-const MAX_NODES: usize = 250_000;
+const MAX_NODES: usize = 500_000;
 /// Aliases and anchors that one file may use.
 const MAX_ALIASES: usize = 1_000;
 

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::Error;
 
 /// What is due, and when the next thing will be.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Due {
     /// A task is ready now.
     pub ready: bool,
@@ -13,6 +13,10 @@ pub struct Due {
     pub next_ready: Option<f64>,
     /// Seconds until the next lease runs out, unless it is extended; negative when one has.
     pub next_expiry: Option<f64>,
+    /// Limits hold tasks back.
+    pub held: bool,
+    /// Seconds until a rate lets a held task go; the look at what is held tells it.
+    pub next_start: Option<f64>,
     /// Claims are remembered that nobody asks again for.
     pub stale_claims: bool,
 }
@@ -27,6 +31,7 @@ pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
         select exists (select from ready) as "ready!",
             (select extract(epoch from min(not_before) - now())::double precision from delayed) as next_ready,
             (select extract(epoch from min(expires_at) - now())::double precision from leases) as next_expiry,
+            exists (select from held) as "held!",
             exists (select from claims where claimed_at < now() - interval '1 hour') as "stale_claims!""#
     )
     .fetch_one(conn)
@@ -35,6 +40,8 @@ pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
         ready: row.ready,
         next_ready: row.next_ready,
         next_expiry: row.next_expiry,
+        held: row.held,
+        next_start: None,
         stale_claims: row.stale_claims,
     })
 }

@@ -178,9 +178,13 @@ pub async fn holding(conn: &mut PgConnection, attempts: &[i64]) -> Result<Vec<Le
     rows(found)
 }
 
-/// Moves ready tasks to `leases`, oldest first, deals them out to the slots in turns, and remembers
-/// which claim was given what. With `only`, no other tasks than these. Claims must be
+/// Moves ready tasks to `leases`, deals them out to the slots in turns, and remembers which claim was
+/// given what. With `only`, no other tasks than these. Claims must be
 /// locked ([`lock_claims`]). Answers each lease with the claim that it belongs to.
+///
+/// Tasks of priority 0 are taken by their numbers; those with a priority come before them by their
+/// ranks, or after them, as long as the ones have waited. Each order has its own index, and of each no
+/// more rows are looked at than are claimed.
 ///
 /// The rows are found and deleted by their place (`ctid`), which is stable because rows of `ready`
 /// are never updated.
@@ -203,8 +207,16 @@ pub async fn claim(
             select * from unnest($1::bigint[], $2::uuid[]) with ordinality as s(worker_id, claim_id, no)
         ), taken as (
             delete from ready where ctid = any (array(
-                select ctid from ready where $4::bigint[] is null or task_id = any($4)
-                order by task_id limit $5
+                select ctid from (
+                    (select ctid, ready_at as rank, task_id from ready
+                    where rank is null and ($4::bigint[] is null or task_id = any($4))
+                    order by task_id limit $5)
+                    union all
+                    (select ctid, rank, task_id from ready
+                    where rank is not null and ($4::bigint[] is null or task_id = any($4))
+                    order by rank, task_id limit $5)
+                ) next
+                order by rank, task_id limit $5
             ))
             returning task_id, failures, losses
         ), dealt as (

@@ -11,15 +11,18 @@ pub mod datasets;
 pub mod due;
 pub mod identities;
 pub mod leases;
+pub mod limits;
 pub mod logs;
 pub mod manifests;
 pub mod notify;
+pub mod org_limits;
 pub mod ready;
 pub mod runs;
 pub mod runs_read;
 pub mod tasks;
 pub mod users;
 pub mod versions;
+pub mod why;
 
 use trace_contracts::{Name, Sha256};
 

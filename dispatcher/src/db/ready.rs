@@ -18,41 +18,95 @@ pub struct Again {
     pub losses: u32,
 }
 
-/// Makes tasks ready for the first time.
+/// A task that is due, and its tries so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The task.
+    pub task: TaskId,
+    /// Tries that count.
+    pub failures: u32,
+    /// Tries whose worker was lost.
+    pub losses: u32,
+}
+
+impl Due {
+    /// A task without tries.
+    #[must_use]
+    pub const fn first(task: TaskId) -> Self {
+        Self { task, failures: 0, losses: 0 }
+    }
+}
+
+/// A count of tries as it is stored.
+pub(super) fn stored(count: u32) -> i16 {
+    i16::try_from(count).unwrap_or(i16::MAX)
+}
+
+/// Makes tasks ready that are under no limit and have priority 0.
 ///
 /// # Errors
 /// When the database fails, or one of them is ready already.
-pub async fn insert(conn: &mut PgConnection, tasks: &[TaskId]) -> Result<(), Error> {
+pub async fn insert(conn: &mut PgConnection, due: &[Due]) -> Result<(), Error> {
+    let tasks: Vec<i64> = due.iter().map(|one| one.task.get()).collect();
+    if due.iter().all(|one| one.failures == 0 && one.losses == 0) {
+        sqlx::query!(
+            "-- ready::insert\ninsert into ready (task_id) select * from unnest($1::bigint[])",
+            &tasks
+        )
+        .execute(conn)
+        .await?;
+        return Ok(());
+    }
     sqlx::query!(
-        "-- ready::insert\ninsert into ready (task_id) select * from unnest($1::bigint[])",
-        &tasks.iter().map(|task| task.get()).collect::<Vec<_>>()
+        "-- ready::insert_again
+        insert into ready (task_id, failures, losses)
+        select * from unnest($1::bigint[], $2::smallint[], $3::smallint[])",
+        &tasks,
+        &due.iter().map(|one| stored(one.failures)).collect::<Vec<_>>(),
+        &due.iter().map(|one| stored(one.losses)).collect::<Vec<_>>()
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Puts tasks back: those without a delay into `ready`, the others into `delayed`.
+/// Makes tasks ready that are under no limit and have a priority: each with the minutes by which it
+/// moves ahead.
+///
+/// # Errors
+/// When the database fails, or one of them is ready already.
+pub async fn insert_ranked(conn: &mut PgConnection, due: &[(Due, i64)]) -> Result<(), Error> {
+    sqlx::query!(
+        "-- ready::insert_ranked
+        insert into ready (task_id, failures, losses, rank)
+        select r.task_id, r.failures, r.losses, now() - make_interval(mins => r.minutes)
+        from unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::integer[])
+            as r(task_id, failures, losses, minutes)",
+        &due.iter().map(|(one, _)| one.task.get()).collect::<Vec<_>>(),
+        &due.iter().map(|(one, _)| stored(one.failures)).collect::<Vec<_>>(),
+        &due.iter().map(|(one, _)| stored(one.losses)).collect::<Vec<_>>(),
+        &due.iter().map(|(_, minutes)| i32::try_from(*minutes).unwrap_or_default()).collect::<Vec<_>>()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Puts tasks off until their next try.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn requeue(conn: &mut PgConnection, again: &[Again]) -> Result<(), Error> {
-    let signed = |count: u32| i16::try_from(count).unwrap_or(i16::MAX);
+pub async fn delay(conn: &mut PgConnection, again: &[Again]) -> Result<(), Error> {
     sqlx::query!(
-        "-- ready::requeue
-        with again as (
-            select * from unnest($1::bigint[], $2::double precision[], $3::smallint[], $4::smallint[])
-                as r(task_id, delay, failures, losses)
-        ), now as (
-            insert into ready (task_id, failures, losses)
-            select task_id, failures, losses from again where delay <= 0
-        )
+        "-- ready::delay
         insert into delayed (task_id, not_before, failures, losses)
-        select task_id, now() + make_interval(secs => delay), failures, losses from again where delay > 0",
+        select task_id, now() + make_interval(secs => delay), failures, losses
+        from unnest($1::bigint[], $2::double precision[], $3::smallint[], $4::smallint[])
+            as r(task_id, delay, failures, losses)",
         &again.iter().map(|one| one.task.get()).collect::<Vec<_>>(),
         &again.iter().map(|one| one.delay_seconds).collect::<Vec<_>>(),
-        &again.iter().map(|one| signed(one.failures)).collect::<Vec<_>>(),
-        &again.iter().map(|one| signed(one.losses)).collect::<Vec<_>>()
+        &again.iter().map(|one| stored(one.failures)).collect::<Vec<_>>(),
+        &again.iter().map(|one| stored(one.losses)).collect::<Vec<_>>()
     )
     .execute(conn)
     .await?;
@@ -74,25 +128,27 @@ pub async fn due(conn: &mut PgConnection, limit: i64) -> Result<Vec<TaskId>, Err
     Ok(found.into_iter().map(TaskId::from_db).collect())
 }
 
-/// Makes delayed tasks ready, those of them that are still delayed; answers which. Their runs are
-/// locked.
+/// Takes tasks out of `delayed`, those of them that are still there and due. Their runs are locked.
 ///
 /// # Errors
-/// When the database fails.
-pub async fn wake(conn: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<TaskId>, Error> {
-    let woken = sqlx::query_scalar!(
-        "-- ready::wake
-        with woken as (
-            delete from delayed where task_id = any($1) and not_before <= clock_timestamp()
-            returning task_id, failures, losses
-        )
-        insert into ready (task_id, failures, losses) select task_id, failures, losses from woken
-        returning task_id",
+/// When the database fails, or a row can't be read.
+pub async fn undelay(conn: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<Due>, Error> {
+    let woken = sqlx::query!(
+        "-- ready::undelay
+        delete from delayed where task_id = any($1) and not_before <= clock_timestamp()
+        returning task_id, failures, losses",
         &tasks.iter().map(|task| task.get()).collect::<Vec<_>>()
     )
     .fetch_all(conn)
     .await?;
-    Ok(woken.into_iter().map(TaskId::from_db).collect())
+    let due = woken.into_iter().map(|row| {
+        Ok(Due {
+            task: TaskId::from_db(row.task_id),
+            failures: super::count(row.failures)?,
+            losses: super::count(row.losses)?,
+        })
+    });
+    due.collect()
 }
 
 /// Takes out every task of a run.
@@ -107,8 +163,11 @@ pub async fn drop_run(conn: &mut PgConnection, run: RunId) -> Result<Vec<TaskId>
             delete from ready where task_id between $1 and $2 returning task_id
         ), undelayed as (
             delete from delayed where task_id between $1 and $2 returning task_id
+        ), unheld as (
+            delete from held where task_id between $1 and $2 returning task_id
         )
-        select task_id as "task_id!" from dropped union all select task_id from undelayed"#,
+        select task_id as "task_id!" from dropped union all select task_id from undelayed
+        union all select task_id from unheld"#,
         first,
         last
     )

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{PgConnection, types::Json};
-use trace_contracts::{DagVersionId, DatasetVersionId, Name, OrgId, RunId, UserId, wire::user::RunState};
+use trace_contracts::{
+    DagId, DagVersionId, DatasetVersionId, Name, OrgId, RunId, UserId, wire::user::RunState,
+};
 
 use super::Error;
 use crate::dag::spec::Spec;
@@ -42,6 +44,28 @@ pub struct Progress {
     pub dead: i32,
 }
 
+/// A run that is locked.
+#[derive(Debug, Clone, Copy)]
+pub struct LockedRow {
+    /// The run.
+    pub run: RunId,
+    /// Its org.
+    pub org: OrgId,
+    /// Whether its org bounds tasks at once. Nobody can change that until the transaction ends.
+    pub org_limit: OrgLimit,
+    /// Where it stands.
+    pub progress: Progress,
+}
+
+/// Whether an org bounds its tasks at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrgLimit {
+    /// It does.
+    Some,
+    /// It does not.
+    None,
+}
+
 /// What of a run never changes.
 #[derive(Debug, Clone)]
 pub struct FactsRow {
@@ -49,6 +73,8 @@ pub struct FactsRow {
     pub run: RunId,
     /// The org.
     pub org: OrgId,
+    /// The DAG.
+    pub dag: DagId,
     /// The version that runs.
     pub version: DagVersionId,
     /// The run's parameters.
@@ -107,11 +133,18 @@ pub async fn of_key(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<(RunId, Progress)>, Error> {
+pub async fn lock(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<LockedRow>, Error> {
     let found = sqlx::query!(
-        "-- runs::lock
-        select run_id, state, tasks_total, tasks_open, tasks_succeeded, tasks_dead
-        from runs where run_id = any($1) order by run_id for no key update",
+        r#"-- runs::lock
+        with locked as (
+            select run_id, org_id, state, tasks_total, tasks_open, tasks_succeeded, tasks_dead
+            from runs where run_id = any($1) order by run_id for no key update
+        ), orgs as (
+            select org_id, org_has_limit(org_id) as has_limit from (select distinct org_id from locked) o
+        )
+        select l.run_id, l.org_id, l.state, l.tasks_total, l.tasks_open, l.tasks_succeeded, l.tasks_dead,
+            o.has_limit as "has_limit!"
+        from locked l join orgs o on o.org_id = l.org_id"#,
         runs
     )
     .fetch_all(conn)
@@ -126,7 +159,12 @@ pub async fn lock(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<(RunId, P
                 succeeded: row.tasks_succeeded,
                 dead: row.tasks_dead,
             };
-            Ok((RunId::from_db(row.run_id), progress))
+            Ok(LockedRow {
+                run: RunId::from_db(row.run_id),
+                org: OrgId::from_db(row.org_id),
+                org_limit: if row.has_limit { OrgLimit::Some } else { OrgLimit::None },
+                progress,
+            })
         })
         .collect()
 }
@@ -162,10 +200,11 @@ pub async fn advance(conn: &mut PgConnection, runs: &[(RunId, Progress)]) -> Res
 pub async fn facts(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<FactsRow>, Error> {
     let found = sqlx::query!(
         r#"-- runs::facts
-        select run_id, org_id, dag_version_id,
-            params as "params: Json<BTreeMap<String, serde_json::Value>>",
-            pins as "pins: Json<BTreeMap<Name, i64>>"
-        from runs where run_id = any($1)"#,
+        select r.run_id, r.org_id, v.dag_id, r.dag_version_id,
+            r.params as "params: Json<BTreeMap<String, serde_json::Value>>",
+            r.pins as "pins: Json<BTreeMap<Name, i64>>"
+        from runs r join dag_versions v on v.dag_version_id = r.dag_version_id
+        where r.run_id = any($1)"#,
         runs
     )
     .fetch_all(conn)
@@ -173,6 +212,7 @@ pub async fn facts(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<FactsRow
     let rows = found.into_iter().map(|row| FactsRow {
         run: RunId::from_db(row.run_id),
         org: OrgId::from_db(row.org_id),
+        dag: DagId::from_db(row.dag_id),
         version: DagVersionId::from_db(row.dag_version_id),
         params: row.params.0,
         pins: row.pins.0.into_iter().map(|(name, id)| (name, DatasetVersionId::from_db(id))).collect(),
@@ -193,6 +233,23 @@ pub async fn specs(conn: &mut PgConnection, versions: &[i64]) -> Result<Vec<(Dag
     .fetch_all(conn)
     .await?;
     Ok(found.into_iter().map(|row| (DagVersionId::from_db(row.dag_version_id), row.spec.0)).collect())
+}
+
+/// Notes who cancelled a run.
+///
+/// # Errors
+/// When the database fails, or the run is gone although it was locked.
+pub async fn cancelled_by(conn: &mut PgConnection, run: RunId, user: UserId) -> Result<(), Error> {
+    let changed = sqlx::query!(
+        "-- runs::cancelled_by
+        update runs set cancelled_by = $2 where run_id = $1",
+        run.get(),
+        user.get()
+    )
+    .execute(conn)
+    .await?
+    .rows_affected();
+    super::exactly("a run that is cancelled", 1, changed)
 }
 
 /// The run of this org, if there is one.

@@ -112,7 +112,10 @@ async fn placed(conn: &mut PgConnection, runs: &[RunId]) -> Result<HashMap<RunId
         from unnest($1::bigint[], $2::bigint[]) as r(first, last)
         cross join lateral (
             select count(*) filter (where failures = 0) as queued, count(*) filter (where failures > 0) as failed
-            from ready where task_id between r.first and r.last
+            from (
+                select failures from ready where task_id between r.first and r.last
+                union all select failures from held where task_id between r.first and r.last
+            ) due
         ) q
         cross join lateral (
             select count(*) as failed from delayed where task_id between r.first and r.last

@@ -31,10 +31,7 @@ pub async fn end(conn: &mut PgConnection, tasks: &[TaskId], state: TaskState) ->
 pub async fn revive(conn: &mut PgConnection, task: TaskId) -> Result<Revived, Error> {
     let revived = sqlx::query!(
         "-- tasks::revive
-        with revived as (
-            delete from task_ends where task_id = $1 and state = 'dead' returning task_id
-        )
-        insert into ready (task_id) select task_id from revived",
+        delete from task_ends where task_id = $1 and state = 'dead'",
         task.get()
     )
     .execute(conn)
@@ -46,7 +43,7 @@ pub async fn revive(conn: &mut PgConnection, task: TaskId) -> Result<Revived, Er
 /// What became of a dead task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revived {
-    /// It is ready again, with all its tries before it.
+    /// It is dead no more, and due with all its tries before it.
     Yes,
     /// It was not dead, and nothing changed.
     WasNotDead,
@@ -72,6 +69,8 @@ pub async fn standings(conn: &mut PgConnection, tasks: &[i64]) -> Result<HashMap
             select task_id, case when failures > 0 then 'failed' else 'queued' end as state,
                 null::timestamptz as not_before
             from ready where task_id = any($1)
+            union all select task_id, case when failures > 0 then 'failed' else 'queued' end, null
+            from held where task_id = any($1)
             union all select task_id, 'failed', not_before from delayed where task_id = any($1)
             union all select task_id, 'running', null from leases where task_id = any($1)
             union all select task_id, 'succeeded', null from commits where task_id = any($1)

@@ -50,6 +50,7 @@ impl From<&task::Error> for Refusal {
         let code = match error {
             task::Error::Db(error) => return Self::from(error),
             task::Error::Plan(_) | task::Error::Manifest(_) => return Self::internal(error),
+            task::Error::NoRoom(full) => return no_room(full),
             task::Error::NotFound(_) => ErrorCode::NotFound,
             task::Error::UnknownDataset(_)
             | task::Error::EmptyDataset(_)
@@ -57,6 +58,13 @@ impl From<&task::Error> for Refusal {
             | task::Error::NotDead => ErrorCode::Conflict,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+fn no_room(full: &task::back_pressure::NoRoom) -> Refusal {
+    match full.retry_after() {
+        Some(seconds) => Refusal::new(ErrorCode::TooManyRequests, full.to_string()).with_retry_after(seconds),
+        None => Refusal::new(ErrorCode::LimitExceeded, full.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use trace_contracts::wire::worker::{Code, Resources};
 
 use super::*;
-use crate::dag::spec::{InputSpec, JobSpec, Retries, Source, Spec};
+use crate::dag::spec::{InputSpec, JobLimits, JobSpec, Retries, Source, Spec};
 
 fn job(index: usize, partitions: usize, inputs: Vec<Source>) -> JobSpec {
     let keys = (0..partitions).map(|p| format!("p{p}").parse().unwrap()).collect();
@@ -26,11 +26,18 @@ fn job(index: usize, partitions: usize, inputs: Vec<Source>) -> JobSpec {
         resources: Resources { cpu_millis: 1000, memory_bytes: 1, disk_bytes: 1 },
         timeout_ms: 1000,
         retries: Retries { max: 0, backoff_ms: 0 },
+        limits: JobLimits::default(),
     }
 }
 
 fn spec(jobs: Vec<JobSpec>) -> Spec {
-    Spec { name: "dag".parse().unwrap(), params: BTreeMap::new(), jobs, publish: BTreeMap::new() }
+    Spec {
+        name: "dag".parse().unwrap(),
+        params: BTreeMap::new(),
+        jobs,
+        publish: BTreeMap::new(),
+        concurrency: None,
+    }
 }
 
 /// A DAG of up to six jobs with up to three partitions, each reading from earlier ones.

@@ -9,12 +9,20 @@ use trace_contracts::{
     wire::worker::FailureReason,
 };
 
-use super::Error;
+use super::{Core, Error};
 use crate::{
     db::{self, attempts::Ending},
     lease::Fenced,
-    queue::WakeUps,
 };
+
+/// Whether a run was cancelled just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It was.
+    Now,
+    /// It had been cancelled before.
+    Before,
+}
 
 /// Cancels a run: nothing of it is claimed any more, and what runs loses its lease at once. A run
 /// that is cancelled already stays so.
@@ -23,15 +31,15 @@ use crate::{
 /// [`Error::NotFound`] when the org has no such run, [`Error::RunEnded`] when it ended otherwise.
 pub async fn cancel_run(
     tx: &mut PgConnection,
-    wake: &dyn WakeUps,
+    core: &Core,
     org: OrgId,
     run: RunId,
-) -> Result<(), Error> {
+) -> Result<Cancelled, Error> {
     db::runs::exists(tx, org, run).await?.ok_or(Error::NotFound("run"))?;
-    let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
+    let mut fenced = Fenced::lock(tx, core, &BTreeSet::from([run])).await?;
     match fenced.progress(run).map(|progress| progress.state) {
         Some(RunState::Running) => {}
-        Some(RunState::Cancelled) => return Ok(()),
+        Some(RunState::Cancelled) => return Ok(Cancelled::Before),
         Some(ended) => return Err(Error::RunEnded(ended)),
         None => return Err(Error::NotFound("run")),
     }
@@ -47,5 +55,6 @@ pub async fn cancel_run(
         progress.open = 0;
         progress.state = RunState::Cancelled;
     });
-    Ok(fenced.settle(wake).await?)
+    fenced.settle(&*core.wake).await?;
+    Ok(Cancelled::Now)
 }

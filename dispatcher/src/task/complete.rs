@@ -81,7 +81,7 @@ pub async fn complete(
     batch: &[Ended],
 ) -> Result<Vec<CompleteVerdict>, Error> {
     let runs: BTreeSet<RunId> = batch.iter().filter_map(|ended| ended.end.run()).collect();
-    let mut fenced = Fenced::lock(tx, &runs).await?;
+    let mut fenced = Fenced::lock(tx, core, &runs).await?;
     let shown: Vec<ShownFence> = batch.iter().map(|ended| ended.shown).collect();
     let mut found = fenced.check(&shown).await?;
     let mut commits = Vec::new();

@@ -10,7 +10,7 @@ use crate::{
     config::Limits,
     dag::spec::Retries,
     db::{self, attempts::Ending, ready::Again},
-    lease::{Fenced, Held, When},
+    lease::{Fenced, Held},
 };
 
 /// Why an attempt failed.
@@ -119,21 +119,10 @@ pub async fn fail(fenced: &mut Fenced<'_>, core: &Core, failed: Vec<(Held, Failu
         })
         .collect();
     fenced.end(&endings).await?;
-    requeue(fenced, &again).await?;
+    fenced.again(&again).await?;
     if !dead.is_empty() {
         db::tasks::end(fenced.conn(), &dead, TaskState::Dead).await?;
     }
-    Ok(())
-}
-
-async fn requeue(fenced: &mut Fenced<'_>, again: &[Again]) -> Result<(), Error> {
-    if again.is_empty() {
-        return Ok(());
-    }
-    db::ready::requeue(fenced.conn(), again).await?;
-    let (later, now): (Vec<&Again>, Vec<&Again>) = again.iter().partition(|one| one.delay_seconds > 0.0);
-    fenced.queued(now.into_iter().map(|one| one.task), When::Now);
-    fenced.queued(later.into_iter().map(|one| one.task), When::Later);
     Ok(())
 }
 

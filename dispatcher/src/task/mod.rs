@@ -1,6 +1,8 @@
 //! The transitions of tasks, one a file. Each runs in a transaction that its caller began and
 //! commits; a caller that goes away before the commit has changed nothing.
 
+pub mod admit;
+pub mod back_pressure;
 pub mod cancel;
 pub mod claim;
 mod commit;
@@ -10,6 +12,7 @@ pub mod fail;
 pub mod heartbeat;
 pub mod reap;
 pub mod retry;
+pub mod set_limits;
 pub mod start_run;
 pub mod wake;
 
@@ -59,6 +62,9 @@ pub enum Error {
     /// The run has ended.
     #[error("the run has already ended as {}", .0.as_str())]
     RunEnded(RunState),
+    /// A limit of the org has no room for another run.
+    #[error(transparent)]
+    NoRoom(#[from] back_pressure::NoRoom),
     /// The task is not on the dead-letter list.
     #[error("the task is not dead: only a task whose retries are used up can be retried by hand")]
     NotDead,

@@ -35,7 +35,7 @@ pub async fn reap(tx: &mut PgConnection, core: &Core) -> Result<Reaped, Error> {
     }
     let runs: BTreeSet<RunId> = expired.iter().map(|(_, task)| task.run()).collect();
     let attempts: Vec<AttemptId> = expired.iter().map(|(attempt, _)| *attempt).collect();
-    let mut fenced = Fenced::lock(tx, &runs).await?;
+    let mut fenced = Fenced::lock(tx, core, &runs).await?;
     let held = fenced.hold_expired(&attempts).await?;
     let lost = held.into_iter().map(|held| {
         let detail = "the lease ran out without a word from its worker".to_owned();

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 use trace_contracts::{OrgId, TaskId, wire::user::RunState};
 
-use super::Error;
+use super::{Core, Error};
 use crate::{
-    db::{self, tasks::Revived},
-    lease::{Fenced, When},
-    queue::WakeUps,
+    db::{self, ready::Due, tasks::Revived},
+    lease::Fenced,
 };
 
 /// Takes a task off the dead-letter list and makes it ready, with all its tries before it. A run
@@ -18,14 +17,9 @@ use crate::{
 /// # Errors
 /// [`Error::NotFound`] when the org has no such task, [`Error::RunEnded`] when its run was
 /// cancelled, [`Error::NotDead`] when the task is not dead.
-pub async fn retry_task(
-    tx: &mut PgConnection,
-    wake: &dyn WakeUps,
-    org: OrgId,
-    task: TaskId,
-) -> Result<(), Error> {
+pub async fn retry_task(tx: &mut PgConnection, core: &Core, org: OrgId, task: TaskId) -> Result<(), Error> {
     let run = db::runs::exists(tx, org, task.run()).await?.ok_or(Error::NotFound("task"))?;
-    let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
+    let mut fenced = Fenced::lock(tx, core, &BTreeSet::from([run])).await?;
     if let Some(RunState::Cancelled) = fenced.progress(run).map(|progress| progress.state) {
         return Err(Error::RunEnded(RunState::Cancelled));
     }
@@ -37,6 +31,6 @@ pub async fn retry_task(
         progress.open += 1;
         progress.state = RunState::Running;
     });
-    fenced.queued([task], When::Now);
-    Ok(fenced.settle(wake).await?)
+    fenced.due(vec![Due::first(task)]).await?;
+    Ok(fenced.settle(&*core.wake).await?)
 }

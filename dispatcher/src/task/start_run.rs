@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::PgConnection;
 use trace_contracts::{DagId, DagVersionId, DatasetVersionId, Name, OrgId, RunId, TaskId, UserId};
 
-use super::Error;
+use super::{Core, Error, back_pressure};
 use crate::{
     dag::spec::{Source, Spec},
     db::{self, runs::NewRow, versions::NewVersion},
     lease::Fenced,
     planner::{Facts, Frontier, Listed, Snapshot, check, plan},
-    queue::WakeUps,
 };
 
 /// A run to start.
@@ -56,8 +55,17 @@ impl Started {
 /// dataset, and makes the first tasks ready.
 ///
 /// # Errors
-/// [`Error::UnknownDataset`] or [`Error::EmptyDataset`] when an outside dataset can't be pinned.
-pub async fn start_run(tx: &mut PgConnection, wake: &dyn WakeUps, new: NewRun<'_>) -> Result<Started, Error> {
+/// [`Error::UnknownDataset`] or [`Error::EmptyDataset`] when an outside dataset can't be pinned,
+/// [`Error::NoRoom`] when a limit of the org has no room for the run.
+pub async fn start_run(tx: &mut PgConnection, core: &Core, new: NewRun<'_>) -> Result<Started, Error> {
+    let listed = Listed::of(new.spec);
+    let first = first_tasks(new.spec, &listed)?;
+    if let Some(key) = new.idempotency_key
+        && let Some(run) = db::runs::of_key(tx, new.version, key).await?
+    {
+        return Ok(Started::Before(run));
+    }
+    back_pressure::check(tx, new.org, first.len()).await?;
     let pins = pins(tx, new.org, new.spec).await?;
     let row = NewRow {
         org: new.org,
@@ -72,9 +80,12 @@ pub async fn start_run(tx: &mut PgConnection, wake: &dyn WakeUps, new: NewRun<'_
         let before = db::runs::of_key(tx, new.version, new.idempotency_key.unwrap_or_default()).await?;
         return before.map(Started::Before).ok_or(Error::NotFound("run"));
     };
-    let listed = Listed::of(new.spec);
     open_versions(tx, &new, run, &listed).await?;
-    plan_first_tasks(tx, wake, new.spec, run, &listed).await?;
+    let tasks = first.into_iter().map(|place| TaskId::in_run(run, place));
+    let tasks = tasks.collect::<Option<Vec<TaskId>>>();
+    let mut fenced = Fenced::lock(tx, core, &BTreeSet::from([run])).await?;
+    fenced.plan(tasks.ok_or_else(|| db::Error::corrupt("a run's number", run))?).await?;
+    fenced.settle(&*core.wake).await?;
     Ok(Started::New(run))
 }
 
@@ -126,23 +137,13 @@ async fn open_versions(
     Ok(db::versions::open(tx, new.dag, &versions).await?)
 }
 
-async fn plan_first_tasks(
-    tx: &mut PgConnection,
-    wake: &dyn WakeUps,
-    spec: &Spec,
-    run: RunId,
-    listed: &Listed,
-) -> Result<(), Error> {
+/// The places of the tasks that are due as soon as the run starts.
+fn first_tasks(spec: &Spec, listed: &Listed) -> Result<Vec<u32>, Error> {
     let frontier = Frontier::at_start(spec);
     let facts = Facts::default();
     let snapshot = Snapshot { spec, listed, frontier: &frontier, facts: &facts };
     let checked = check(&snapshot, plan(&snapshot))?;
-    let mut tasks = Vec::with_capacity(checked.tasks().len());
-    for key in checked.tasks() {
-        let task = listed.place(key).and_then(|place| TaskId::in_run(run, place));
-        tasks.push(task.ok_or_else(|| db::Error::corrupt("a run's number", run))?);
-    }
-    let mut fenced = Fenced::lock(tx, &BTreeSet::from([run])).await?;
-    fenced.plan(tasks).await?;
-    Ok(fenced.settle(wake).await?)
+    let place =
+        |key| listed.place(key).ok_or_else(|| db::Error::corrupt("a task of a DAG", format!("{key:?}")));
+    Ok(checked.tasks().iter().map(place).collect::<Result<_, _>>()?)
 }

@@ -5,12 +5,8 @@ use std::collections::BTreeSet;
 use sqlx::PgConnection;
 use trace_contracts::RunId;
 
-use super::Error;
-use crate::{
-    db,
-    lease::{Fenced, When},
-    queue::WakeUps,
-};
+use super::{Core, Error};
+use crate::{db, lease::Fenced};
 
 /// Tasks that are woken in one transaction at most.
 const BATCH: i64 = 1000;
@@ -29,16 +25,16 @@ pub enum Woken {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn wake(tx: &mut PgConnection, bell: &dyn WakeUps) -> Result<Woken, Error> {
+pub async fn wake(tx: &mut PgConnection, core: &Core) -> Result<Woken, Error> {
     let due = db::ready::due(tx, BATCH).await?;
     if due.is_empty() {
         return Ok(Woken::All);
     }
     let runs: BTreeSet<RunId> = due.iter().map(|task| task.run()).collect();
-    let mut fenced = Fenced::lock(tx, &runs).await?;
-    let woken = db::ready::wake(fenced.conn(), &due).await?;
-    fenced.queued(woken, When::Now);
-    fenced.settle(bell).await?;
+    let mut fenced = Fenced::lock(tx, core, &runs).await?;
+    let woken = db::ready::undelay(fenced.conn(), &due).await?;
+    fenced.due(woken).await?;
+    fenced.settle(&*core.wake).await?;
     let whole = i64::try_from(due.len()).unwrap_or(BATCH) >= BATCH;
     Ok(if whole { Woken::Batch } else { Woken::All })
 }

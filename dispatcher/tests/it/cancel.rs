@@ -14,7 +14,7 @@ use crate::support::{
 
 async fn cancel(platform: &Platform, run: trace_contracts::RunId) -> Result<(), task::Error> {
     let mut tx = platform.db.begin().await.unwrap();
-    cancel_run(&mut tx, &*platform.app.core.wake, platform.org, run).await?;
+    cancel_run(&mut tx, &platform.app.core, platform.org, run).await?;
     tx.commit().await.unwrap();
     Ok(())
 }
@@ -53,7 +53,7 @@ async fn what_has_ended_is_not_cancelled_and_what_is_cancelled_is_not_retried() 
     cancel(&platform, run).await.unwrap();
     let mut tx = platform.db.begin().await.unwrap();
     let task = leases[0].launch.task;
-    let refused = task::retry::retry_task(&mut tx, &*platform.app.core.wake, platform.org, task).await;
+    let refused = task::retry::retry_task(&mut tx, &platform.app.core, platform.org, task).await;
     assert!(matches!(refused, Err(task::Error::RunEnded(_))), "{refused:?}");
 }
 

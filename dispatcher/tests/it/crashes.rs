@@ -43,7 +43,7 @@ async fn before_a_run_is_committed_there_is_none() {
         triggered_by: platform.user,
         idempotency_key: None,
     };
-    start_run(&mut tx, &*platform.app.core.wake, new).await.unwrap();
+    start_run(&mut tx, &platform.app.core, new).await.unwrap();
     drop(tx);
     for table in
         ["select count(*) from runs", "select count(*) from dataset_versions", "select count(*) from ready"]

@@ -20,7 +20,7 @@ use crate::support::{
 
 async fn retry(platform: &Platform, task: TaskId) -> Result<(), task::Error> {
     let mut tx = platform.db.begin().await.unwrap();
-    retry_task(&mut tx, &*platform.app.core.wake, platform.org, task).await?;
+    retry_task(&mut tx, &platform.app.core, platform.org, task).await?;
     tx.commit().await.unwrap();
     Ok(())
 }
@@ -127,6 +127,6 @@ async fn another_orgs_task_can_not_be_retried() {
     let rival =
         trace_dispatcher::bootstrap::ensure_org(&platform.db, &"rival".parse().unwrap()).await.unwrap();
     let mut tx = platform.db.begin().await.unwrap();
-    let refused = retry_task(&mut tx, &*platform.app.core.wake, rival, lease.launch.task).await;
+    let refused = retry_task(&mut tx, &platform.app.core, rival, lease.launch.task).await;
     assert!(matches!(refused, Err(task::Error::NotFound("task"))));
 }

@@ -87,8 +87,8 @@ async fn act(platform: &Platform, lease: &Lease, run: RunId, act: Act) -> Told {
         Act::Checkpoint => by_capability(platform, lease, Method::PUT, "/v1/task/checkpoint").await,
         Act::Cancel => {
             let mut tx = platform.db.begin().await.unwrap();
-            match cancel_run(&mut tx, &*platform.app.core.wake, platform.org, run).await {
-                Ok(()) => {
+            match cancel_run(&mut tx, &platform.app.core, platform.org, run).await {
+                Ok(_) => {
                     tx.commit().await.unwrap();
                     Told::Done
                 }

@@ -71,7 +71,7 @@ fn replayed(transactions: Vec<Transaction>) -> Result<Report, Error> {
 
 async fn cancel(platform: &Platform, run: RunId) {
     let mut tx = platform.db.begin().await.unwrap();
-    cancel_run(&mut tx, &*platform.app.core.wake, platform.org, run).await.unwrap();
+    cancel_run(&mut tx, &platform.app.core, platform.org, run).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -115,7 +115,7 @@ async fn one_of_everything(platform: &Platform) {
     platform.complete_one(failed(&lease, FailureReason::Memory)).await;
     assert_eq!(platform.state_of(run).await, "failed");
     let mut tx = platform.db.begin().await.unwrap();
-    retry_task(&mut tx, &*platform.app.core.wake, platform.org, lease.launch.task).await.unwrap();
+    retry_task(&mut tx, &platform.app.core, platform.org, lease.launch.task).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(platform.work_off().await, 1);
 }

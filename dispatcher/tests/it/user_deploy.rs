@@ -128,10 +128,10 @@ async fn blobs_must_be_what_they_are_called() {
 async fn a_large_file_is_refused() {
     let test = TestApp::start().await;
     let writer = test.user(Role::Writer);
-    let large = json!({ "yaml": "x".repeat(2 << 20) });
+    let large = json!({ "yaml": "x".repeat(5 << 20) });
     let problem = problem(writer.post("/v1/dags", &large).await).await;
     assert_eq!(problem.code, ErrorCode::InvalidDag);
-    assert!(problem.errors[0].message.contains("at most 1048576"), "{:?}", problem.errors);
+    assert!(problem.errors[0].message.contains("at most 4194304"), "{:?}", problem.errors);
     let huge = json!({ "yaml": "x".repeat(10 << 20) });
     assert_eq!(code(writer.post("/v1/dags", &huge).await).await, ErrorCode::PayloadTooLarge);
     assert_eq!(code(writer.post("/v1/dags", &json!({ "yml": "" })).await).await, ErrorCode::BadRequest);

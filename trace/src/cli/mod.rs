@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 pub mod error;
 mod init;
+mod limits;
 mod logs;
 mod query;
 mod retry;
@@ -19,6 +20,7 @@ mod trigger;
 mod udf;
 mod up;
 mod watch;
+mod why;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,8 @@ enum Command {
     Runs(runs::Runs),
     /// List the tasks of a run
     Tasks(tasks::Tasks),
+    /// Tell why a task or a run does not run, or failed
+    Why(why::Why),
     /// Print the log of a task
     Logs(logs::Logs),
     /// Run a SELECT over published datasets
@@ -85,6 +89,8 @@ enum Command {
     Retry(retry::Retry),
     /// List the tasks whose retries are used up
     DeadLetters(dead_letters::DeadLetters),
+    /// Show or set what your org may use at most
+    Limits(limits::Limits),
     /// List what was done and what was refused
     Audit(audit::Audit),
     /// Run queries for a query service (started by it)
@@ -113,6 +119,7 @@ impl Command {
             Self::Trigger(command) => command.run().await,
             Self::Runs(command) => command.run().await,
             Self::Tasks(command) => command.run().await,
+            Self::Why(command) => command.run().await,
             Self::Logs(command) => command.run().await,
             Self::Query(command) => command.run().await,
             Self::Datasets(command) => command.run().await,
@@ -121,6 +128,7 @@ impl Command {
             Self::Cancel(command) => command.run().await,
             Self::Retry(command) => command.run().await,
             Self::DeadLetters(command) => command.run().await,
+            Self::Limits(command) => command.run().await,
             Self::Audit(command) => command.run().await,
             Self::Init(command) => command.run(),
             // Run before there is a runtime.

@@ -1,6 +1,6 @@
 //! `trace trigger`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::Args;
 use serde_json::Value;
@@ -10,7 +10,10 @@ use trace_contracts::{
 };
 
 use super::{Error, connect::Connect, watch};
-use crate::output::{self, Form, progress::Progress, run};
+use crate::{
+    client::Client,
+    output::{self, Form, progress::Progress, run, text},
+};
 
 const AFTER_HELP: &str = "\
 With --wait, progress goes to standard error (redrawn on a terminal, a line for each change
@@ -19,6 +22,7 @@ run alone.
 
 Example:
   trace trigger flights --wait
+  trace trigger flights --wait-for-room
   trace trigger flights --param year=2013 --param station=JFK --json | jq -r .run";
 
 #[derive(Debug, Args)]
@@ -29,6 +33,9 @@ pub(super) struct Trigger {
     /// Follow the run to its end; fail if a task dies
     #[arg(long)]
     wait: bool,
+    /// When a limit of your org has no room for the run, try again until it has
+    #[arg(long)]
+    wait_for_room: bool,
     /// A parameter of the run; VALUE is JSON where it is valid JSON, and a text otherwise
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parameter)]
     params: Vec<(String, Value)>,
@@ -43,7 +50,7 @@ impl Trigger {
         if params.len() < self.params.len() {
             return Err(Error::Usage("a parameter is given twice: give each --param once".to_owned()));
         }
-        let run = client.trigger(&self.dag, &TriggerRequest { params }).await?;
+        let run = self.start(&client, &TriggerRequest { params }).await?;
         if !self.wait {
             return self.answer(&run);
         }
@@ -52,6 +59,22 @@ impl Trigger {
         match ended.state {
             RunState::Succeeded => Ok(()),
             state => Err(Error::Run { run: ended.run, dag: ended.dag.to_string(), state }),
+        }
+    }
+
+    async fn start(&self, client: &Client, request: &TriggerRequest) -> Result<RunInfo, Error> {
+        loop {
+            let error = match client.trigger(&self.dag, request).await {
+                Ok(run) => return Ok(run),
+                Err(error) => error,
+            };
+            match error.retry_after().filter(|_| self.wait_for_room) {
+                None => return Err(error.into()),
+                Some(seconds) => {
+                    eprintln!("{}; trying again in {seconds} s", text::printable(&error.to_string()));
+                    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+                }
+            }
         }
     }
 

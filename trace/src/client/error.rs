@@ -63,6 +63,15 @@ impl Error {
         }
     }
 
+    /// Seconds after which asking again may help, where the platform says so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Refused(problem) => problem.retry_after_s,
+            _ => None,
+        }
+    }
+
     /// Whether asking again, as it is, may help.
     #[must_use]
     pub const fn is_transient(&self) -> bool {

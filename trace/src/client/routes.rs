@@ -5,11 +5,13 @@ use trace_contracts::{
     AttemptId, Name, RunId, TaskId,
     wire::{
         header,
+        limits::{LimitsInfo, OrgLimits},
         plane::AuditRecord,
         user::{
             DatasetInfo, DeployReply, DeployRequest, GrantRequest, LogReply, RunInfo, TaskInfo,
             TriggerRequest,
         },
+        why::{RunWhy, TaskWhy},
     },
 };
 use uuid::Uuid;
@@ -110,6 +112,40 @@ impl Client {
     /// When the platform refuses or does not answer.
     pub async fn task(&self, task: TaskId) -> Result<TaskInfo, Error> {
         self.get(&["v1", "tasks", &task.to_string()], &[]).await
+    }
+
+    /// `GET /v1/tasks/{task}/why`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn why_task(&self, task: TaskId) -> Result<TaskWhy, Error> {
+        self.get(&["v1", "tasks", &task.to_string(), "why"], &[]).await
+    }
+
+    /// `GET /v1/runs/{run}/why`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn why_run(&self, run: RunId) -> Result<RunWhy, Error> {
+        self.get(&["v1", "runs", &run.to_string(), "why"], &[]).await
+    }
+
+    /// `GET /v1/limits`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn limits(&self) -> Result<LimitsInfo, Error> {
+        self.get(&["v1", "limits"], &[]).await
+    }
+
+    /// `PUT /v1/limits`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn set_limits(&self, limits: &OrgLimits) -> Result<LimitsInfo, Error> {
+        let url = self.address.join(&["v1", "limits"]);
+        let request = self.request(reqwest::Method::PUT, &url).json(limits);
+        answer(&url, send(&url, request).await?).await
     }
 
     /// `POST /v1/tasks/{task}/retry`.

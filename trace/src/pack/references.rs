@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
-use trace_contracts::wire::worker::Language;
+use trace_contracts::wire::{limit, worker::Language};
 
 /// One path of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ struct Udf {
 /// The paths of a DAG file, each once, in order. A file of another form yields none: the platform
 /// then says what is wrong with it, in one set of words for everybody.
 pub(super) fn find(yaml: &str) -> Vec<Reference> {
-    let Ok(dag) = serde_saphyr::from_str::<Dag>(yaml) else { return Vec::new() };
+    let Ok(dag) = serde_saphyr::from_str_with_options::<Dag>(yaml, options()) else { return Vec::new() };
     let mut first: BTreeMap<(String, &str), Reference> = BTreeMap::new();
     for reference in dag.jobs.iter().enumerate().flat_map(|(number, job)| job.references(number)) {
         first.entry((reference.path.clone(), reference.kind.as_str())).or_insert(reference);
@@ -71,6 +71,19 @@ pub(super) fn find(yaml: &str) -> Vec<Reference> {
     let mut references: Vec<Reference> = first.into_values().collect();
     references.sort_by_key(|reference| (reference.line, reference.column));
     references
+}
+
+/// The bounds of the platform's own reader (`dispatcher/src/dag/tree.rs`), so that whatever it takes
+/// is packed.
+fn options() -> serde_saphyr::Options {
+    const MAX_NODES: usize = 500_000;
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_events: 2 * MAX_NODES,
+            max_total_scalar_bytes: 2 * limit::DAG_YAML_BYTES,
+        },
+    }
 }
 
 impl Job {

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod embedded;
+mod limits;
 mod lists;
 mod logs;
 mod platform;

@@ -53,6 +53,13 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// A problem whose body a test writes itself.
+    pub fn problem_body(status: u16, body: &Value) -> Self {
+        Self(StatusCode::from_u16(status).unwrap(), "application/problem+json", body.to_string().into_bytes())
+    }
+}
+
 type Script = dyn Fn(&Asked) -> Answer + Send + Sync;
 
 pub struct Platform {

@@ -14,7 +14,7 @@ pub(super) fn check(case: &Case<'_>, moves: &Moves) -> Result<(), Broken> {
     let mut leased: BTreeMap<Attempt, Worker> = BTreeMap::new();
     for (task, how) in &moves.tasks {
         let Move::Claim(lease) = how else { continue };
-        let fresh = lease.fence.attempt.0 > case.tables.last_attempt
+        let fresh = !case.tables.used.contains(&lease.fence.attempt)
             && leased.insert(lease.fence.attempt, lease.fence.worker).is_none();
         must(fresh, Rule::AttemptReused, (task, lease))?;
     }

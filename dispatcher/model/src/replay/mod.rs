@@ -154,7 +154,7 @@ impl Replay {
         for change in &mut tx.changes {
             match change {
                 Change::Insert(Row::Lease(task, lease)) => {
-                    drop(self.leased.insert(lease.fence.attempt, *task))
+                    self.leased.insert(lease.fence.attempt, *task);
                 }
                 Change::Delete(key) => {
                     if let Key::LeaseOf(attempt) = *key

@@ -3,7 +3,10 @@
 use axum::{Json, extract::State, http::StatusCode};
 use trace_contracts::{
     ErrorCode, Name,
-    wire::user::{DagInfo, DeployReply, DeployRequest},
+    wire::{
+        limit::DEPLOY_BODY_BYTES,
+        user::{DagInfo, DeployReply, DeployRequest},
+    },
 };
 use trace_plane::{Body, Refusal, Reply};
 
@@ -21,7 +24,7 @@ use crate::{
 pub(super) async fn deploy(
     permit: Permit<action::Deploy>,
     State(app): State<App>,
-    Body(request): Body<DeployRequest>,
+    Body(request): Body<DeployRequest, DEPLOY_BODY_BYTES>,
 ) -> Reply<(StatusCode, Json<DeployReply>)> {
     let candidate = read(request).await?;
     let mut tx = app.db.begin().await.map_err(database)?;

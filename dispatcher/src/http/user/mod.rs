@@ -8,12 +8,14 @@ mod dags;
 mod datasets;
 mod extract;
 mod identify;
+mod limits;
 mod logs;
 mod problem;
 mod resolve;
 mod runs;
 mod schema;
 mod tasks;
+mod why;
 
 use axum::{
     Json,
@@ -43,13 +45,17 @@ pub fn routes() -> Vec<Route> {
         user(Method::GET, "/v1/runs/{run}", get(runs::one)),
         user(Method::POST, "/v1/runs/{run}/cancel", post(runs::cancel)),
         user(Method::GET, "/v1/runs/{run}/tasks", get(tasks::of_run)),
+        user(Method::GET, "/v1/runs/{run}/why", get(why::run)),
         user(Method::GET, "/v1/tasks/{task}", get(tasks::one)),
+        user(Method::GET, "/v1/tasks/{task}/why", get(why::task)),
         user(Method::POST, "/v1/tasks/{task}/retry", post(tasks::retry)),
         user(Method::GET, "/v1/tasks/{task}/logs", get(logs::follow)),
         user(Method::GET, "/v1/dead-letters", get(tasks::dead_letters)),
         user(Method::GET, "/v1/datasets", get(datasets::list)),
         user(Method::GET, "/v1/datasets/{name}", get(datasets::one)),
         user(Method::POST, "/v1/datasets/{name}/grants", post(datasets::grant)),
+        user(Method::GET, "/v1/limits", get(limits::show)),
+        user(Method::PUT, "/v1/limits", put(limits::set)),
         user(Method::GET, "/v1/audit", get(audit::list)),
         Route::new(Method::GET, crate::dag::schema::ID, Caller::Public, get(schema::dag)),
     ]

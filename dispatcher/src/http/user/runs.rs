@@ -28,7 +28,7 @@ use crate::{
     db::{self, runs_read::RunFilter},
     permissions::{Permit, action},
     task::{
-        cancel::cancel_run,
+        cancel::{Cancelled, cancel_run},
         start_run::{NewRun, Started, start_run},
     },
 };
@@ -71,7 +71,7 @@ pub(super) async fn trigger(
         triggered_by: permit.user(),
         idempotency_key: key,
     };
-    let started = start_run(&mut tx, &*app.core.wake, new).await?;
+    let started = start_run(&mut tx, &app.core, new).await?;
     let run = started.run();
     if let Started::New(_) = started {
         if let Err(error) = datasets::check_pins(&mut tx, run, Reader::from(permit.caller())).await {
@@ -143,7 +143,9 @@ pub(super) async fn cancel(
     Id(run): Id<RunId>,
 ) -> Reply<Json<RunInfo>> {
     let mut tx = app.db.begin().await.map_err(database)?;
-    cancel_run(&mut tx, &*app.core.wake, permit.org(), run).await?;
+    if cancel_run(&mut tx, &app.core, permit.org(), run).await? == Cancelled::Now {
+        db::runs::cancelled_by(&mut tx, run, permit.user()).await.map_err(database)?;
+    }
     audit::record(&mut tx, &permit, &run.to_string(), json!({})).await.map_err(database)?;
     let info = read(&mut tx, permit.org(), run).await?;
     tx.commit().await.map_err(database)?;

@@ -59,7 +59,7 @@ pub(super) async fn retry(
     Id(task): Id<TaskId>,
 ) -> Reply<Json<TaskInfo>> {
     let mut tx = app.db.begin().await.map_err(database)?;
-    retry_task(&mut tx, &*app.core.wake, permit.org(), task).await?;
+    retry_task(&mut tx, &app.core, permit.org(), task).await?;
     audit::record(&mut tx, &permit, &task.to_string(), json!({})).await.map_err(database)?;
     let info = read(&app, &mut tx, permit.org(), task).await?;
     tx.commit().await.map_err(database)?;

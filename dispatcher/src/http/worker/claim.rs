@@ -35,6 +35,7 @@ pub(super) async fn claim(
     Body(request): Body<ClaimRequest>,
 ) -> Reply<Json<ClaimReply>> {
     bounded(request.tasks.as_deref().unwrap_or_default())?;
+    app.attendance.asks(&app.db, worker).await;
     let most = u32::try_from(limit::BATCH_ITEMS).unwrap_or(u32::MAX);
     let claim = Claim { worker, claim: request.claim_id, max: request.max.min(most), only: request.tasks };
     let rows = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;

@@ -8,7 +8,8 @@ use trace_contracts::{
     wire::worker::{Code, Resources},
 };
 use trace_dispatcher::{
-    dag::spec::{InputSpec, JobSpec, Retries, Source, Spec},
+    dag::spec::{InputSpec, JobLimits, JobSpec, Period, Rate, Retries, Source, Spec},
+    db::{self, limits::JobRow},
     task::{
         self,
         start_run::{NewRun, Started, start_run},
@@ -28,6 +29,7 @@ pub fn job(name: &str) -> JobSpec {
         resources: Resources { cpu_millis: 1000, memory_bytes: 1 << 20, disk_bytes: 1 << 20 },
         timeout_ms: 60_000,
         retries: Retries { max: 1, backoff_ms: 0 },
+        limits: JobLimits::default(),
     }
 }
 
@@ -43,6 +45,24 @@ pub fn reading(mut job: JobSpec, name: &str, source: Source) -> JobSpec {
     job
 }
 
+/// The same with at most so many tasks at once.
+pub const fn at_once(mut job: JobSpec, concurrency: u32) -> JobSpec {
+    job.limits.concurrency = Some(concurrency);
+    job
+}
+
+/// The same with this priority.
+pub const fn prior(mut job: JobSpec, priority: i16) -> JobSpec {
+    job.limits.priority = priority;
+    job
+}
+
+/// The same with a rate.
+pub const fn rated(mut job: JobSpec, tasks: u32, per: Period) -> JobSpec {
+    job.limits.rate = Some(Rate { tasks, per });
+    job
+}
+
 /// The same with these retries.
 pub fn retrying(mut job: JobSpec, max: u32, backoff_ms: u64) -> JobSpec {
     job.retries = Retries { max, backoff_ms };
@@ -50,7 +70,13 @@ pub fn retrying(mut job: JobSpec, max: u32, backoff_ms: u64) -> JobSpec {
 }
 
 pub fn spec(name: &str, jobs: Vec<JobSpec>) -> Spec {
-    Spec { name: name.parse().unwrap(), params: BTreeMap::new(), jobs, publish: BTreeMap::new() }
+    Spec {
+        name: name.parse().unwrap(),
+        params: BTreeMap::new(),
+        jobs,
+        publish: BTreeMap::new(),
+        concurrency: None,
+    }
 }
 
 /// A deployed DAG.
@@ -88,7 +114,25 @@ impl Platform {
                 .await
                 .unwrap();
         }
+        if spec.is_limited() {
+            self.declare(DagId::from_db(dag), &spec).await;
+        }
         Deployed { dag: DagId::from_db(dag), version: DagVersionId::from_db(version), spec }
+    }
+
+    /// Writes the limits of a version down, as a deploy does.
+    pub async fn declare(&self, dag: DagId, spec: &Spec) {
+        let mut tx = self.db.begin().await.unwrap();
+        let names: Vec<String> = spec.jobs.iter().map(|job| job.name.to_string()).collect();
+        db::versions::ensure_datasets(&mut tx, self.org, dag, &names).await.unwrap();
+        let jobs: Vec<JobRow<'_>> = spec
+            .jobs
+            .iter()
+            .map(|job| JobRow { job: &job.name, concurrency: job.limits.concurrency, rate: job.limits.rate })
+            .collect();
+        db::limits::lock(&mut tx, self.org).await.unwrap();
+        db::limits::declare(&mut tx, dag, spec.concurrency, &jobs).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     pub async fn try_start(
@@ -106,7 +150,7 @@ impl Platform {
             idempotency_key,
         };
         let mut tx = self.db.begin().await.unwrap();
-        let started = start_run(&mut tx, &*self.app.core.wake, new).await?;
+        let started = start_run(&mut tx, &self.app.core, new).await?;
         tx.commit().await.unwrap();
         Ok(started)
     }

@@ -170,6 +170,7 @@ impl Platform {
         let misplaced = "select count(*) from (
                 select task_id from (
                     select task_id from ready union all select task_id from delayed
+                    union all select task_id from held
                     union all select task_id from leases union all select task_id from commits
                     union all select task_id from task_ends
                 ) places group by task_id having count(*) > 1
@@ -178,12 +179,14 @@ impl Platform {
         let miscounted = "select count(*) from runs r cross join lateral (
                 select (select count(*) from ready where task_id >> 20 = r.run_id)
                         + (select count(*) from delayed where task_id >> 20 = r.run_id)
+                        + (select count(*) from held where task_id >> 20 = r.run_id)
                         + (select count(*) from leases where task_id >> 20 = r.run_id) as open,
                     (select count(*) from commits where task_id >> 20 = r.run_id) as succeeded,
                     (select count(*) from task_ends where task_id >> 20 = r.run_id and state = 'dead') as dead
             ) n where (r.tasks_open, r.tasks_succeeded, r.tasks_dead) <> (n.open, n.succeeded, n.dead)
                 or (r.state <> 'running' and n.open > 0)";
         assert_eq!(self.count(miscounted).await, 0, "a run's counters do not say what its tasks do");
+        self.assert_limits_are_kept().await;
         let versions = "select count(*) from dataset_versions v where v.partitions_done <>
             (select count(*) from commits c where c.task_id >= v.dataset_version_id
                 and c.task_id < v.dataset_version_id + v.partitions_total)";
@@ -191,6 +194,32 @@ impl Platform {
         let beyond = "select count(*) from commits c join runs r on r.run_id = c.task_id >> 20
             where c.task_id & 1048575 >= r.tasks_total";
         assert_eq!(self.count(beyond).await, 0, "a commit of a task that its run does not list");
+    }
+
+    /// What must hold of limits: counters count slots, a slot belongs to a task that is ready or runs,
+    /// every such task of an org with a limit has one, and no more of them do than the limit says.
+    async fn assert_limits_are_kept(&self) {
+        let miscounted = "select count(*) from (
+                select 'org' as scope, org_id as key from slots
+                union all select 'dag', dag_id from slots where dag_id <> 0
+                union all select 'job', dataset_id from slots where dataset_id <> 0
+            ) s full join limits_in_use l using (scope, key)
+            where coalesce(l.in_use, 0) <> (select count(*) from slots t where
+                (scope = 'org' and t.org_id = key) or (scope = 'dag' and t.dag_id = key)
+                or (scope = 'job' and t.dataset_id = key))";
+        assert_eq!(self.count(miscounted).await, 0, "a limit does not count its slots");
+        let stray =
+            "select count(*) from slots s where not exists (select from ready r where r.task_id = s.task_id)
+            and not exists (select from leases l where l.task_id = s.task_id)";
+        assert_eq!(self.count(stray).await, 0, "a slot of a task that is neither ready nor runs");
+        let uncounted = "select count(*) from (
+                select task_id from ready union all select task_id from leases
+            ) t join runs r on r.run_id = t.task_id >> 20
+            join org_limits o on o.org_id = r.org_id and o.tasks_at_once is not null
+            where not exists (select from slots s where s.task_id = t.task_id)";
+        assert_eq!(self.count(uncounted).await, 0, "a task that its org's limit does not count");
+        let passed = "select count(*) from limits_in_use where in_use > max";
+        assert_eq!(self.count(passed).await, 0, "a limit is passed");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use trace_contracts::wire::worker::{Code, Resources};
-use trace_dispatcher::dag::spec::{InputSpec, JobSpec, Retries, Source, Spec};
+use trace_dispatcher::dag::spec::{InputSpec, JobLimits, JobSpec, Retries, Source, Spec};
 
 /// `jobs` jobs of `partitions` partitions each, where every partition reads its own one of the job
 /// before: each completion makes one task ready.
@@ -29,7 +29,14 @@ pub fn pipeline(name: &str, jobs: usize, partitions: usize) -> anyhow::Result<Sp
             resources: Resources { cpu_millis: 1000, memory_bytes: 64 << 20, disk_bytes: 64 << 20 },
             timeout_ms: 60_000,
             retries: Retries { max: 1, backoff_ms: 0 },
+            limits: JobLimits::default(),
         });
     }
-    Ok(Spec { name: name.parse()?, params: BTreeMap::new(), jobs: all, publish: BTreeMap::new() })
+    Ok(Spec {
+        name: name.parse()?,
+        params: BTreeMap::new(),
+        concurrency: None,
+        jobs: all,
+        publish: BTreeMap::new(),
+    })
 }

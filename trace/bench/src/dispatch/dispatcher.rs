@@ -165,7 +165,7 @@ impl Dispatcher {
     /// Cancels a run.
     pub async fn cancel(&self, run: RunId) -> anyhow::Result<()> {
         let mut tx = self.db().begin().await?;
-        cancel_run(&mut tx, &*self.app.core.wake, self.org, run).await?;
+        cancel_run(&mut tx, &self.app.core, self.org, run).await?;
         Ok(tx.commit().await?)
     }
 
@@ -206,7 +206,7 @@ impl Dispatcher {
             idempotency_key: None,
         };
         let mut tx = self.db().begin().await?;
-        let started = start_run(&mut tx, &*self.app.core.wake, new).await?;
+        let started = start_run(&mut tx, &self.app.core, new).await?;
         tx.commit().await?;
         Ok(started.run())
     }
