@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{
     ClaimId,
     wire::{
         limit::{BATCH_ITEMS, WAIT_MS},
-        worker::{ClaimRequest, Lease},
+        worker::{ClaimReply, ClaimRequest, Lease},
     },
 };
 
@@ -21,7 +22,12 @@ use crate::{
 #[derive(Debug)]
 pub enum Claimed {
     /// The dispatcher answered; the list may be empty.
-    Leases(Vec<Lease>),
+    Leases {
+        /// What was granted.
+        leases: Vec<Lease>,
+        /// When it was asked for. The leases began at some time since.
+        asked_at: Instant,
+    },
     /// The wrapper is stopping. These were granted all the same and are to be given back.
     Stopping(Vec<Lease>),
 }
@@ -40,12 +46,13 @@ pub async fn claim(
     let request = request(hint, room);
     let mut backoff = Backoff::default();
     loop {
+        let asked_at = Instant::now();
         let answer = tokio::select! {
             answer = dispatcher.claim(&request) => answer,
             () = stopping.cancelled() => return Ok(Claimed::Stopping(settle(dispatcher, request).await)),
         };
         match answer {
-            Ok(reply) => return Ok(Claimed::Leases(reply.leases)),
+            Ok(ClaimReply { leases }) => return Ok(Claimed::Leases { leases, asked_at }),
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, claim = ?request.claim_id, "a claim has no answer; asking again");
             }

@@ -70,15 +70,20 @@ pub struct Held {
 }
 
 impl Leases {
-    /// Takes charge of a lease that was just granted; `None` when it is held already, as a repeated
-    /// answer grants nothing new.
+    /// Takes charge of a lease that was granted at some time since `asked_at`; `None` when it is held
+    /// already, as a repeated answer grants nothing new.
+    ///
+    /// A claim may wait long for a task, and its answer may be read late, by a process that was paused.
+    /// So a lease that was not asked for just now is extended at once, and must be within a third of its
+    /// length: one that is over by then is told so before much runs under it.
     #[must_use]
-    pub fn hold(self: &Arc<Self>, lease: &Lease) -> Option<Held> {
+    pub fn hold(self: &Arc<Self>, lease: &Lease, asked_at: Instant) -> Option<Held> {
         let fence = Fence { task: lease.launch.task, attempt: lease.attempt, lease_token: lease.lease_token };
         let length = Duration::from_millis(lease.lease_ms).max(SHORTEST);
         let now = Instant::now();
-        let (sender, standing) = watch::channel(Standing::Until(now + length));
-        let entry = Entry { fence, length, beat_at: now + length / 3, standing: sender };
+        let deadline = (asked_at + length).max(now + length / 3);
+        let (sender, standing) = watch::channel(Standing::Until(deadline));
+        let entry = Entry { fence, length, beat_at: asked_at + length / 3, standing: sender };
         let mut held = self.held();
         if held.contains_key(&lease.attempt) {
             return None;

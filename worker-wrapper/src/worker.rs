@@ -2,7 +2,10 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -156,9 +159,9 @@ impl Worker {
         };
         let woken = woken?;
         match claim(&self.platform.dispatcher, woken.hint, room.places(), shutdown).await? {
-            Claimed::Leases(leases) => {
+            Claimed::Leases { leases, asked_at } => {
                 self.health.set(Doing::Claiming);
-                self.start(leases, room);
+                self.start(leases, asked_at, room);
             }
             Claimed::Stopping(leases) => {
                 self.give_back(leases);
@@ -171,9 +174,9 @@ impl Worker {
         Ok(())
     }
 
-    fn start(&self, leases: Vec<Lease>, mut room: Room) {
+    fn start(&self, leases: Vec<Lease>, asked_at: Instant, mut room: Room) {
         for lease in leases {
-            let Some(held) = self.leases.hold(&lease) else {
+            let Some(held) = self.leases.hold(&lease, asked_at) else {
                 tracing::info!(attempt = %lease.attempt, "granted again; it runs already");
                 continue;
             };
@@ -191,7 +194,7 @@ impl Worker {
 
     fn give_back(&self, leases: Vec<Lease>) {
         for lease in leases {
-            if let Some(held) = self.leases.hold(&lease) {
+            if let Some(held) = self.leases.hold(&lease, Instant::now()) {
                 let platform = Arc::clone(&self.platform);
                 self.attempts.spawn(async move { attempt::give_back(&platform, &held).await });
             }

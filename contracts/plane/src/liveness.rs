@@ -52,13 +52,15 @@ struct Inner {
 struct State {
     held: HashMap<AttemptId, Held>,
     dead: HashSet<AttemptId>,
-    heard_at: Option<Instant>,
     grown: bool,
 }
 
 struct Held {
     users: usize,
     used_at: Instant,
+    /// When the question was asked that was last answered with "it lives". The answer may have been on
+    /// its way for long, so it is the question that counts.
+    asked_at: Instant,
     ended: CancellationToken,
 }
 
@@ -96,13 +98,17 @@ impl Liveness {
             return verdict.map(|ended| self.inner.live(capability, ended));
         }
         let request = LivenessRequest { attempts: vec![attempt], wait_ms: 0 };
+        let asked_at = Instant::now();
         let dead = self.inner.client.liveness(&request).await?.dead;
         let mut state = self.inner.state();
         if dead.contains(&attempt) {
             state.bury(attempt);
+        }
+        // The feed may have heard of its end while this answer was on its way.
+        if state.dead.contains(&attempt) {
             return Err(over());
         }
-        let ended = state.hold(attempt);
+        let ended = state.hold(attempt, asked_at);
         drop(state);
         self.inner.changed.notify_one();
         Ok(self.inner.live(capability, ended))
@@ -156,33 +162,31 @@ impl Inner {
         if state.dead.contains(&attempt) {
             return Some(Err(over()));
         }
-        let fresh = state.heard_at.is_some_and(|at| at.elapsed() < self.bound);
-        (fresh && state.held.contains_key(&attempt)).then(|| Ok(state.hold(attempt)))
+        let asked_at = state.held.get(&attempt)?.asked_at;
+        (asked_at.elapsed() < self.bound).then(|| Ok(state.hold(attempt, asked_at)))
     }
 
-    /// Fails closed once the last word is older than the bound.
+    /// Fails closed for what the last word of is older than the bound.
     fn expire(&self) {
-        let mut state = self.state();
-        if state.heard_at.is_none_or(|at| at.elapsed() >= self.bound) {
-            for (_, held) in state.held.drain() {
+        self.state().held.retain(|_, held| {
+            let believed = held.asked_at.elapsed() < self.bound;
+            if !believed {
                 held.ended.cancel();
             }
-        }
+            believed
+        });
     }
 }
 
 impl State {
-    fn hold(&mut self, attempt: AttemptId) -> CancellationToken {
+    fn hold(&mut self, attempt: AttemptId, asked_at: Instant) -> CancellationToken {
         let now = Instant::now();
-        // Nothing was held, so nothing was asked: the silence before says nothing about the feed.
-        if self.held.is_empty() {
-            self.heard_at = Some(now);
-        }
         let grown = &mut self.grown;
         let held = self.held.entry(attempt).or_insert_with(|| {
             *grown = true;
-            Held { users: 0, used_at: now, ended: CancellationToken::new() }
+            Held { users: 0, used_at: now, asked_at, ended: CancellationToken::new() }
         });
+        held.asked_at = held.asked_at.max(asked_at);
         held.users += 1;
         held.used_at = now;
         held.ended.clone()
@@ -198,18 +202,42 @@ impl State {
         }
     }
 
-    /// The attempts to ask about, and whether some of them were never asked about in the feed.
+    /// The attempts to ask about, those first that were not asked about for longest, and whether some
+    /// of them were never asked about in the feed. More than fit one question are asked about in turns.
     fn question(&mut self) -> (Vec<AttemptId>, Grown) {
         self.held.retain(|_, held| held.users > 0 || held.used_at.elapsed() < LINGER);
-        let grown = if std::mem::take(&mut self.grown) { Grown::Yes } else { Grown::No };
-        (self.held.keys().copied().take(limit::LIVENESS_ATTEMPTS).collect(), grown)
+        let crowded = self.held.len() > limit::LIVENESS_ATTEMPTS;
+        let grown = match (std::mem::take(&mut self.grown), crowded) {
+            (_, true) => Grown::Beyond,
+            (true, false) => Grown::Yes,
+            (false, false) => Grown::No,
+        };
+        let mut attempts: Vec<AttemptId> = self.held.keys().copied().collect();
+        if crowded {
+            attempts.sort_unstable_by_key(|attempt| self.held[attempt].asked_at);
+            attempts.truncate(limit::LIVENESS_ATTEMPTS);
+        }
+        (attempts, grown)
+    }
+
+    /// Takes the answer to a question about `attempts`.
+    fn hear(&mut self, attempts: &[AttemptId], asked_at: Instant, dead: Vec<AttemptId>) {
+        dead.into_iter().for_each(|attempt| self.bury(attempt));
+        for attempt in attempts {
+            if let Some(held) = self.held.get_mut(attempt) {
+                held.asked_at = held.asked_at.max(asked_at);
+            }
+        }
     }
 }
 
 #[derive(Clone, Copy)]
 enum Grown {
+    /// By attempts that the feed has never asked about.
     Yes,
     No,
+    /// Beyond what one question takes.
+    Beyond,
 }
 
 /// The feed. A question about a set that has grown is answered at once and not interrupted, so that
@@ -224,7 +252,8 @@ async fn follow(inner: Weak<Inner>) {
             inner.changed.notified().await;
             continue;
         }
-        let wait_ms = if matches!(grown, Grown::Yes) { 0 } else { POLL_MS };
+        let wait_ms = if matches!(grown, Grown::No) { POLL_MS } else { 0 };
+        let asked_at = Instant::now();
         let request = LivenessRequest { attempts, wait_ms };
         let reply = tokio::select! {
             biased;
@@ -233,9 +262,11 @@ async fn follow(inner: Weak<Inner>) {
         };
         match reply {
             Ok(Ok(reply)) => {
-                let mut state = inner.state();
-                state.heard_at = Some(Instant::now());
-                reply.dead.into_iter().for_each(|attempt| state.bury(attempt));
+                inner.state().hear(&request.attempts, asked_at, reply.dead);
+                inner.expire();
+                if matches!(grown, Grown::Beyond) {
+                    retry.tick().await;
+                }
             }
             Ok(Err(_)) | Err(_) => {
                 inner.state().grown = true;
