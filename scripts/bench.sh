@@ -7,8 +7,11 @@ export SQLX_OFFLINE=true
 
 # One line a benchmark: its name, and the program that runs it.
 benchmarks="
+dispatch trace-bench
 sandbox  trace-bench
 chain    trace-bench
+scale    trace-bench
+idle     trace-bench
 "
 
 wanted=${1:-}

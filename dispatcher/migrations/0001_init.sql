@@ -162,8 +162,8 @@ create table delayed (
 
 create index delayed_by_time on delayed (not_before);
 
--- Numbers are reserved in blocks, under the lock that claims are taken in.
-create sequence attempt_ids;
+-- Dispatchers reserve numbers in blocks of this size (`ATTEMPT_BLOCK`).
+create sequence attempt_ids increment by 10000;
 
 create table leases (
     attempt_id  bigint primary key,

@@ -35,6 +35,13 @@ impl<I: Send + 'static, O: Send + 'static> Batcher<I, O> {
         tokio::spawn(async move {
             let mut batch = Vec::with_capacity(max);
             while receiver.recv_many(&mut batch, max).await > 0 {
+                // One bell wakes many: who is about to ask, asks with the first.
+                tokio::task::yield_now().await;
+                while batch.len() < max
+                    && let Ok(next) = receiver.try_recv()
+                {
+                    batch.push(next);
+                }
                 let (items, replies): (Vec<I>, Vec<_>) = batch.drain(..).unzip();
                 // A task of its own, so that a panic costs one batch and not the batcher.
                 let answers = tokio::spawn(handle(items)).await.unwrap_or_default();

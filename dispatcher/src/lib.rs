@@ -6,6 +6,7 @@
 //! decided by [`lease`].
 
 pub mod admission;
+pub mod attempt_ids;
 pub mod attendance;
 pub mod audit;
 pub mod batcher;

@@ -14,6 +14,7 @@ use trace_plane::{KeySource, Verifier};
 
 use crate::{
     Adapters, App, Config,
+    attempt_ids::AttemptIds,
     attendance::Attendance,
     background,
     config::Jwks,
@@ -105,6 +106,7 @@ pub async fn start(
         wake: adapters.wake,
         facts: Arc::new(FactCache::default()),
         limits: config.limits,
+        attempt_ids: AttemptIds::default(),
     };
     let liveness = Liveness::default();
     let app = App::new(Parts {

@@ -6,6 +6,7 @@ use trace_contracts::{AttemptId, ClaimId, LeaseToken, RunId, TaskId, WorkerId, w
 use uuid::Uuid;
 
 use super::Error;
+use crate::attempt_ids::Reserved;
 
 /// A lease.
 #[derive(Debug, Clone)]
@@ -78,7 +79,7 @@ fn rows(columns: Vec<Columns>) -> Result<Vec<LeaseRow>, Error> {
     columns.into_iter().map(LeaseRow::try_from).collect()
 }
 
-/// What a claim is given: the numbers of its rows among those that are taken.
+/// A claim that wants tasks.
 #[derive(Debug, Clone, Copy)]
 pub struct Slot {
     /// Who claims.
@@ -90,8 +91,9 @@ pub struct Slot {
 }
 
 /// Makes other claims of every dispatcher wait until this transaction ends. So claims need no row
-/// locks and skip nothing, a claim sent twice at once is answered from one set of leases, and numbers
-/// of attempts can be reserved in blocks.
+/// locks and skip nothing, and a claim sent twice at once is answered from one set of leases.
+///
+/// The transaction will not wait for the disk: see [`crate::attempt_ids`].
 ///
 /// The planner is told to use the key of `ready` whatever the statistics of a table that is empty
 /// at one moment and full at the next say.
@@ -103,11 +105,29 @@ pub async fn lock_claims(conn: &mut PgConnection) -> Result<(), Error> {
         "-- leases::lock_claims
         select pg_advisory_xact_lock(hashtext('trace.claims')) as locked,
             set_config('enable_seqscan', 'off', true) as seqscan,
-            set_config('enable_bitmapscan', 'off', true) as bitmapscan"
+            set_config('enable_bitmapscan', 'off', true) as bitmapscan,
+            set_config('synchronous_commit', 'off', true) as synchronous_commit"
     )
     .fetch_one(conn)
     .await?;
     Ok(())
+}
+
+/// Numbers of attempts that are reserved at once.
+pub const ATTEMPT_BLOCK: i64 = 10_000;
+
+/// Reserves [`ATTEMPT_BLOCK`] numbers for attempts, for ever; answers the first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn reserve_attempts(conn: &mut PgConnection) -> Result<i64, Error> {
+    let first = sqlx::query_scalar!(
+        r#"-- leases::reserve_attempts
+        select nextval('attempt_ids') as "first!""#
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(first)
 }
 
 /// A claim that was answered before.
@@ -158,8 +178,8 @@ pub async fn holding(conn: &mut PgConnection, attempts: &[i64]) -> Result<Vec<Le
     rows(found)
 }
 
-/// Moves ready tasks to `leases`, deals them out to the slots in their order, and
-/// remembers which claim was given what. With `only`, no other tasks than these. Claims must be
+/// Moves ready tasks to `leases`, deals them out to the slots in turns, and remembers which claim was
+/// given what. With `only`, no other tasks than these. Claims must be
 /// locked ([`lock_claims`]). Answers each lease with the claim that it belongs to.
 ///
 /// Tasks of priority 0 are taken by their numbers; those with a priority come before them by their
@@ -175,51 +195,41 @@ pub async fn claim(
     conn: &mut PgConnection,
     slots: &[Slot],
     only: Option<&[i64]>,
+    ids: &mut Reserved,
     lease_seconds: f64,
 ) -> Result<Vec<(ClaimId, LeaseRow)>, Error> {
-    let mut last = 0;
-    let ranges: Vec<(i64, i64)> = slots
-        .iter()
-        .map(|slot| {
-            let first = last + 1;
-            last += i64::from(slot.max);
-            (first, last)
-        })
-        .collect();
+    let mut turns = turns(slots);
+    turns.truncate(ids.left());
+    let most = i64::try_from(turns.len()).unwrap_or(i64::MAX);
     let found = sqlx::query!(
         r#"-- leases::claim
         with slots as (
-            select * from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
-                as s(worker_id, claim_id, first, last)
+            select * from unnest($1::bigint[], $2::uuid[]) with ordinality as s(worker_id, claim_id, no)
         ), taken as (
             delete from ready where ctid = any (array(
                 select ctid from (
                     (select ctid, ready_at as rank, task_id from ready
-                    where rank is null and ($5::bigint[] is null or task_id = any($5))
-                    order by task_id limit $6)
+                    where rank is null and ($4::bigint[] is null or task_id = any($4))
+                    order by task_id limit $5)
                     union all
                     (select ctid, rank, task_id from ready
-                    where rank is not null and ($5::bigint[] is null or task_id = any($5))
-                    order by rank, task_id limit $6)
+                    where rank is not null and ($4::bigint[] is null or task_id = any($4))
+                    order by rank, task_id limit $5)
                 ) next
-                order by rank, task_id limit $6
+                order by rank, task_id limit $5
             ))
             returning task_id, failures, losses
-        ), reserved as (
-            select setval('attempt_ids', nextval('attempt_ids') + count(*) - 1) - count(*) as base
-            from taken having count(*) > 0
         ), dealt as (
-            select n.task_id, n.failures, n.losses, s.worker_id, s.claim_id, r.base + n.n as attempt_id
+            select n.task_id, n.failures, n.losses, s.worker_id, s.claim_id, $7 + n.n - 1 as attempt_id
             from (select *, row_number() over (order by task_id) as n from taken) n
-            join slots s on n.n between s.first and s.last
-            cross join reserved r
+            join slots s on s.no = ($3::integer[])[n.n]
         ), remembered as (
             insert into claims (claim_id, worker_id, attempts)
             select claim_id, worker_id, array_agg(attempt_id order by attempt_id) from dealt group by 1, 2
         ), leased as (
             insert into leases (attempt_id, task_id, worker_id, lease_token, failures, losses, expires_at)
             select attempt_id, task_id, worker_id, gen_random_uuid(), failures, losses,
-                now() + make_interval(secs => $7)
+                now() + make_interval(secs => $6)
             from dealt
             returning attempt_id, lease_token, started_at, expires_at
         )
@@ -230,14 +240,15 @@ pub async fn claim(
         order by d.attempt_id"#,
         &slots.iter().map(|slot| slot.worker.get()).collect::<Vec<_>>(),
         &slots.iter().map(|slot| slot.claim.get()).collect::<Vec<_>>(),
-        &ranges.iter().map(|range| range.0).collect::<Vec<_>>(),
-        &ranges.iter().map(|range| range.1).collect::<Vec<_>>(),
+        &turns,
         only as Option<&[i64]>,
-        last,
-        lease_seconds
+        most,
+        lease_seconds,
+        ids.next()
     )
     .fetch_all(conn)
     .await?;
+    ids.used(found.len());
     found
         .into_iter()
         .map(|row| {
@@ -254,6 +265,14 @@ pub async fn claim(
             Ok((ClaimId::from_uuid(row.claim_id), LeaseRow::try_from(columns)?))
         })
         .collect()
+}
+
+/// Who gets the first task, the second and so on: slots take turns, numbered from 1, and each is
+/// passed over once it has all that it wants. So the workers that wait share what there is.
+fn turns(slots: &[Slot]) -> Vec<i32> {
+    let rounds = slots.iter().map(|slot| slot.max).max().unwrap_or_default();
+    let round = |round| (1..).zip(slots).filter(move |(_, slot)| round < slot.max).map(|(no, _)| no);
+    (0..rounds).flat_map(round).collect()
 }
 
 /// Forgets claims that nobody asks again for.
@@ -480,5 +499,18 @@ impl FenceColumns {
             workers: shown.iter().map(|one| one.worker.get()).collect(),
             tasks: shown.iter().map(|one| one.fence.task.get()).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_take_turns_until_each_has_what_it_wants() {
+        let slot = |max| Slot { worker: WorkerId::from_db(1), claim: ClaimId::random(), max };
+        assert_eq!(turns(&[slot(3), slot(1), slot(2)]), [1, 2, 3, 1, 3, 1]);
+        assert_eq!(turns(&[slot(0), slot(2)]), [2, 2]);
+        assert!(turns(&[]).is_empty());
     }
 }

@@ -172,10 +172,10 @@ pub async fn attempts(
             from commits where task_id = t.task_id
             union all
             select attempt_id, worker_id, started_at, null, null, null from leases where task_id = t.task_id
-            order by attempt_id desc limit $2
+            order by started_at desc, attempt_id desc limit $2
         ) a
         join workers w on w.worker_id = a.worker_id
-        order by a.attempt_id"#,
+        order by a.started_at, a.attempt_id"#,
         tasks,
         ATTEMPTS_SHOWN
     )
@@ -219,14 +219,14 @@ pub async fn logged_attempt(
         select a.attempt_id as "attempt_id!", a.ended as "ended!"
         from runs r
         cross join lateral (
-            select attempt_id, true as ended from attempts where task_id = $1
+            select attempt_id, started_at, true as ended from attempts where task_id = $1
             union all
-            select attempt_id, true from commits where task_id = $1
+            select attempt_id, started_at, true from commits where task_id = $1
             union all
-            select attempt_id, false from leases where task_id = $1
+            select attempt_id, started_at, false from leases where task_id = $1
         ) a
         where r.run_id = $1::bigint >> 20 and r.org_id = $2 and ($3::bigint is null or a.attempt_id = $3)
-        order by a.attempt_id desc limit 1"#,
+        order by a.started_at desc, a.attempt_id desc limit 1"#,
         task.get(),
         org.get(),
         attempt.map(AttemptId::get)

@@ -206,3 +206,17 @@ fn bad_plans_are_named() {
     let verdict = check(&early, Plan { tasks: vec![key(1)] });
     assert_eq!(verdict, Err(Violation::TooEarly(key(1), "i0".to_owned())));
 }
+
+#[test]
+fn places_are_the_order_of_jobs_and_partitions() {
+    let listed = Listed::of(&spec(vec![job(0, 3, vec![]), job(1, 1, vec![]), job(2, 2, vec![])]));
+    let place = |job, partition: &str| listed.place(&TaskKey { job, partition: partition.parse().unwrap() });
+    assert_eq!([place(0, "p0"), place(0, "p2"), place(1, "p0")], [Some(0), Some(2), Some(3)]);
+    assert_eq!(
+        [place(2, "p0"), place(2, "p1"), place(2, "p2"), place(3, "p0")],
+        [Some(4), Some(5), None, None]
+    );
+    assert_eq!([listed.first_of(0), listed.first_of(2), listed.first_of(3)], [Some(0), Some(4), None]);
+    assert_eq!([listed.at(2), listed.at(3), listed.at(5)], [Some((0, 2)), Some((1, 0)), Some((2, 1))]);
+    assert_eq!((listed.at(6), listed.count()), (None, 6));
+}

@@ -7,6 +7,7 @@ use trace_contracts::{ClaimId, TaskId, WorkerId};
 
 use super::Error;
 use crate::{
+    attempt_ids::Reserved,
     config::Limits,
     db::leases::{self, LeaseRow, Slot},
 };
@@ -24,6 +25,12 @@ pub struct Claim {
     pub only: Option<Vec<TaskId>>,
 }
 
+/// The most tasks that these claims can be given.
+#[must_use]
+pub fn most(claims: &[Claim]) -> usize {
+    claims.iter().map(|claim| usize::try_from(claim.max).unwrap_or(usize::MAX)).sum()
+}
+
 /// Takes claims together; answers the leases of each, in order. A claim that was given leases before
 /// is answered with those that still hold and takes no more: its first answer was lost.
 ///
@@ -32,12 +39,13 @@ pub struct Claim {
 pub async fn claim(
     tx: &mut PgConnection,
     limits: &Limits,
+    ids: &mut Reserved,
     claims: &[Claim],
 ) -> Result<Vec<Vec<LeaseRow>>, Error> {
-    let ids: Vec<_> = claims.iter().map(|claim| claim.claim.get()).collect();
+    let asked_for: Vec<_> = claims.iter().map(|claim| claim.claim.get()).collect();
     leases::lock_claims(tx).await?;
     let mut dealt = Dealt::default();
-    remember(tx, &mut dealt, &ids).await?;
+    remember(tx, &mut dealt, &asked_for).await?;
     let lease_seconds = limits.lease().as_secs_f64();
     let mut asked = HashSet::new();
     let fresh: Vec<&Claim> = claims
@@ -47,12 +55,12 @@ pub async fn claim(
     let open: Vec<Slot> =
         fresh.iter().filter(|claim| claim.only.is_none()).map(|claim| slot(claim)).collect();
     if !open.is_empty() {
-        dealt.add(leases::claim(tx, &open, None, lease_seconds).await?);
+        dealt.add(leases::claim(tx, &open, None, ids, lease_seconds).await?);
     }
     for claim in fresh {
         if let Some(only) = &claim.only {
             let only: Vec<i64> = only.iter().map(|task| task.get()).collect();
-            dealt.add(leases::claim(tx, &[slot(claim)], Some(&only), lease_seconds).await?);
+            dealt.add(leases::claim(tx, &[slot(claim)], Some(&only), ids, lease_seconds).await?);
         }
     }
     Ok(claims.iter().map(|claim| dealt.of(claim)).collect())

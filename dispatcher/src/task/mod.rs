@@ -21,7 +21,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use trace_contracts::{Name, wire::user::RunState};
 
-use crate::{config::Limits, db, facts::FactCache, planner, queue::WakeUps};
+use crate::{attempt_ids::AttemptIds, config::Limits, db, facts::FactCache, planner, queue::WakeUps};
 
 /// What transitions need; cheap to clone.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct Core {
     pub facts: Arc<FactCache>,
     /// Times and counts.
     pub limits: Limits,
+    /// Numbers for new attempts.
+    pub attempt_ids: AttemptIds,
 }
 
 /// Why a transition did not happen.

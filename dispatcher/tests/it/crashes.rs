@@ -61,7 +61,9 @@ async fn before_a_claim_is_committed_the_task_is_still_ready() {
     let request = claiming(1);
     let mut tx = platform.db.begin().await.unwrap();
     let claims = [Claim { worker, claim: request.claim_id, max: 1, only: None }];
-    assert_eq!(claim(&mut tx, &platform.app.config.limits, &claims).await.unwrap()[0].len(), 1);
+    let mut ids = platform.app.core.attempt_ids.reserve(&platform.db, 1).await.unwrap();
+    assert_eq!(claim(&mut tx, &platform.app.config.limits, &mut ids, &claims).await.unwrap()[0].len(), 1);
+    drop(ids);
     drop(tx);
     assert_eq!(platform.claim_as(&request).await.len(), 1, "the worker asks again, and gets it");
     platform.assert_consistent().await;

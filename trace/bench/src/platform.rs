@@ -52,6 +52,18 @@ impl Platform {
         self.folder.path()
     }
 
+    /// The platform's data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The process that `trace up` is.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.up.id()
+    }
+
     /// Everything that the platform has written to standard error.
     #[must_use]
     pub fn log(&self) -> String {

@@ -43,6 +43,13 @@ fn rank(sorted: &[Duration], percent: usize) -> Option<f64> {
     sorted.get(place).map(|sample| milliseconds(*sample))
 }
 
+/// The middle one; not a number when there is none.
+#[must_use]
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// In milliseconds, to the microsecond.
 #[must_use]
 pub fn milliseconds(time: Duration) -> f64 {

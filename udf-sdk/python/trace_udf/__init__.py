@@ -13,8 +13,16 @@ a task starts in milliseconds.
 
 from __future__ import annotations
 
+import builtins
+import sys
+
 from ._errors import Denied, TraceError
 from ._task import task
+
+# A task is started without the module `site`, which would define these.
+for _name in ("exit", "quit"):
+    if not hasattr(builtins, _name):
+        setattr(builtins, _name, sys.exit)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,17 +8,16 @@ import time
 
 from ._config import Config
 from ._errors import TraceError
-from ._http import MAX_ANSWER_BYTES
-from ._rows import decode
-from ._services import Services, parse_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+    from ._http import Answer
     from ._objects import Objects
     from ._rows import Rows
+    from ._services import Services
 
 _MAX_CHECKPOINT_BYTES = 64 * 1024
 
@@ -36,7 +35,7 @@ class Context:
 
     def __init__(self, config: Config | None = None) -> None:
         self._config = config = config or Config.from_env()
-        self._services = Services(config)
+        self._connected: Services | None = None
         self._description: dict[str, Any] | None = None
         self._objects: Objects | None = None
         self._outputs = 0
@@ -57,7 +56,7 @@ class Context:
             Denied: The statement reaches beyond the inputs, or is no SELECT.
             TraceError: It failed, or reached a limit.
         """
-        return next(decode(self._services.query(query).pieces(MAX_ANSWER_BYTES), None))
+        return next(_decode(self._services.query(query), None))
 
     def table(self, name: str) -> Rows:
         """All rows of one input."""
@@ -68,7 +67,7 @@ class Context:
         if size < 1:
             raise TraceError("sandbox", "bad_size", "a batch has at least one row")
         query = _select_all(source) if _is_name(source) else source
-        yield from decode(self._services.query(query).pieces(MAX_ANSWER_BYTES), size)
+        yield from _decode(self._services.query(query), size)
 
     def write(
         self,
@@ -106,7 +105,7 @@ class Context:
     def checkpoint(self) -> Any:
         """What an earlier attempt at this task saved last; ``None`` when none did."""
         saved = self._saved()
-        return parse_json("dispatcher", saved) if saved else None
+        return _parse_json(saved) if saved else None
 
     def save_checkpoint(self, value: Any) -> None:
         """Saves where the task is (anything that JSON holds, up to 64 KiB) for the attempt after this one."""
@@ -152,11 +151,19 @@ class Context:
             self._objects = Objects(self._services, self._config.s3_endpoint, self._describe)
         return self._objects
 
+    @property
+    def _services(self) -> Services:
+        if self._connected is None:
+            from ._services import Services
+
+            self._connected = Services(self._config)
+        return self._connected
+
     def _describe(self) -> dict[str, Any]:
         if self._description is None:
             if self._services.has_dispatcher:
                 answer = self._services.dispatcher("GET", "context")
-                self._description = parse_json("dispatcher", answer.read())
+                self._description = _parse_json(answer.read())
             else:
                 self._description = {"params": {}, "inputs": self._local_inputs()}
         return self._description
@@ -182,6 +189,19 @@ class Context:
 
     def _local_checkpoint(self) -> str:
         return os.path.join(self._config.temp_dir, "trace-checkpoint.json")
+
+
+def _decode(answer: Answer, size: int | None) -> Iterator[Rows]:
+    from ._http import MAX_ANSWER_BYTES
+    from ._rows import decode
+
+    return decode(answer.pieces(MAX_ANSWER_BYTES), size)
+
+
+def _parse_json(body: bytes) -> Any:
+    from ._services import parse_json
+
+    return parse_json("dispatcher", body)
 
 
 def _is_name(text: str) -> bool:

@@ -94,6 +94,12 @@ fn confinement(order: Order, upstreams: Upstreams) -> Confinement {
 /// can be passed or set, would fail in the same way wherever it is tried again.
 fn explain(error: sandbox::Error) -> Error {
     match error {
+        // The wrapper's own doing, and over in a moment.
+        sandbox::Error::Step { step: Step::Exec, ref source, .. }
+            if source.raw_os_error() == Some(libc::ETXTBSY) =>
+        {
+            Error::Machine(error.to_string())
+        }
         sandbox::Error::Step { step: Step::Exec, .. }
         | sandbox::Error::Environment { .. }
         | sandbox::Error::Limit { .. } => Error::Program(error.to_string()),

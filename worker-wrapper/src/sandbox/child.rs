@@ -10,7 +10,7 @@
 //! comes after the last mount, because it forbids mounting; capabilities go after everything that needs
 //! one; the allow-list comes last, because it allows little of all this.
 
-use std::{convert::Infallible, os::fd::RawFd};
+use std::{convert::Infallible, ops::Range, os::fd::RawFd};
 
 use super::{
     descriptors::{self, CONTROL, RULESET},
@@ -22,8 +22,11 @@ use super::{
     syscall::{self, Errno},
 };
 
-/// What the wrapper sends when the user mapping is written and the control group is entered.
+/// What the wrapper sends when the user mapping is written.
 pub(super) const GO: u8 = b'g';
+
+/// The process that writes it, to the kernel's control groups.
+const MYSELF: &[u8] = b"0";
 
 /// A step that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,7 @@ pub(super) fn run(plan: &mut Plan) -> ! {
 
 fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
     start_afresh()?;
+    enter_groups(plan.kept.entrances()).at(Step::ControlGroup)?;
     wait_for_wrapper().at(Step::WrapperGone)?;
     plan.table.copy_trees().at(Step::CloneTree)?;
     syscall::unshare(libc::CLONE_NEWCGROUP).at(Step::Namespaces)?;
@@ -99,6 +103,17 @@ fn start_afresh() -> Result<(), Failure> {
     syscall::reset_signals().at(Step::Session)?;
     syscall::new_session().at(Step::Session)?;
     syscall::set_umask(0o022);
+    Ok(())
+}
+
+/// Enters the control groups of version 1. Doing so oneself is what the kernel does at once: it lets a
+/// process be moved by another only after every processor has passed a point of rest, which takes
+/// milliseconds on a busy machine.
+fn enter_groups(entrances: Range<RawFd>) -> Result<(), Errno> {
+    for entrance in entrances {
+        syscall::write(entrance, MYSELF)?;
+        syscall::close(entrance);
+    }
     Ok(())
 }
 
@@ -146,11 +161,25 @@ fn give_everything_up(plan: &Plan) -> Result<(), Failure> {
 }
 
 fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
-    plan.filters.install().at(Step::Seccomp)?;
-    // SAFETY: both lists end in a null pointer and live as long as the plan.
-    let errno = unsafe { syscall::exec(&plan.program, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
-    Err(errno).at(Step::Exec)
+    plan.filter.install().at(Step::Seccomp)?;
+    let mut tries_left = EXEC_TRIES;
+    loop {
+        // SAFETY: both lists end in a null pointer and live as long as the plan.
+        let errno =
+            unsafe { syscall::exec(&plan.program, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
+        tries_left -= 1;
+        if errno != libc::ETXTBSY || tries_left == 0 {
+            return Err(errno).at(Step::Exec);
+        }
+        syscall::pause(&BETWEEN_TRIES);
+    }
 }
+
+/// A program that the wrapper has just unpacked may still be open for writing in another copy of the
+/// wrapper, which was made while it was being written and has not closed its descriptors yet. The kernel
+/// refuses to start it until then, and has no way to wait for that but to ask again.
+const EXEC_TRIES: u32 = 2000;
+const BETWEEN_TRIES: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 #[cfg(test)]
 mod tests {

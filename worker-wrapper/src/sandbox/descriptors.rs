@@ -1,4 +1,4 @@
-//! Nothing that the wrapper has open is inherited: the child puts five descriptors where it wants
+//! Nothing that the wrapper has open is inherited: the child puts a few descriptors where it wants
 //! them and closes all others before it does anything else.
 
 use std::{
@@ -12,28 +12,29 @@ use super::syscall::{self, Errno};
 pub(super) const CONTROL: RawFd = 3;
 /// Where the child finds the Landlock ruleset.
 pub(super) const RULESET: RawFd = 4;
-/// The first one that is closed.
-const FIRST_CLOSED: libc::c_uint = 5;
+/// Where the child finds the entrances of its control groups, if it enters them itself.
+const ENTRANCES: RawFd = 5;
 /// The first one that the program does not get.
 const FIRST_PRIVATE: libc::c_uint = 3;
 
-/// The five that the child keeps, each above all the places that they are put at.
+/// Those that the child keeps, each above all the places that they are put at.
 pub(super) struct Kept {
-    descriptors: [OwnedFd; 5],
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Kept {
-    /// `/dev/null`, the ends of the pipes for output, the socket to the wrapper, the ruleset.
+    /// `/dev/null`, the ends of the pipes for output, the socket to the wrapper, the ruleset, and the
+    /// entrances of control groups.
     pub(super) fn new(
         stdout: OwnedFd,
         stderr: OwnedFd,
         control: OwnedFd,
         ruleset: OwnedFd,
+        entrances: Vec<OwnedFd>,
     ) -> io::Result<Self> {
         let null = OwnedFd::from(std::fs::File::open("/dev/null")?);
-        Ok(Self {
-            descriptors: [raise(null)?, raise(stdout)?, raise(stderr)?, raise(control)?, raise(ruleset)?],
-        })
+        let all = [null, stdout, stderr, control, ruleset].into_iter().chain(entrances);
+        Ok(Self { descriptors: all.map(raise).collect::<io::Result<_>>()? })
     }
 
     /// The socket to the wrapper, before it is in its place.
@@ -43,11 +44,19 @@ impl Kept {
 
     /// In the child: puts each in its place and closes every other.
     pub(super) fn place(&self) -> Result<(), Errno> {
-        for (to, from) in (0..).zip(&self.descriptors) {
+        let mut to: RawFd = 0;
+        for from in &self.descriptors {
             let flags = if to >= CONTROL { libc::O_CLOEXEC } else { 0 };
             syscall::place(from.as_raw_fd(), to, flags)?;
+            to += 1;
         }
-        syscall::close_from(FIRST_CLOSED)
+        syscall::close_from(to.cast_unsigned())
+    }
+
+    /// In the child: where the entrances of control groups are, if there are any.
+    pub(super) fn entrances(&self) -> std::ops::Range<RawFd> {
+        // A handful; the conversion can't fail, and may not panic here.
+        ENTRANCES..RawFd::try_from(self.descriptors.len()).unwrap_or(ENTRANCES)
     }
 }
 

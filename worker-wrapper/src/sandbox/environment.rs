@@ -5,12 +5,11 @@ use std::ffi::CString;
 use super::{Error, confinement::Route, mounts::c_string};
 
 /// Always the same. Sorted.
-const FIXED: [(&str, &str); 10] = [
+const FIXED: [(&str, &str); 9] = [
     ("HOME", "/tmp"),
     ("LANG", "C.UTF-8"),
     ("PATH", "/trace/bin"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
-    ("PYTHONPATH", "/trace/python"),
     ("PYTHONUNBUFFERED", "1"),
     ("TMPDIR", "/tmp"),
     ("TRACE_FILES_DIR", "/task/files"),
@@ -23,14 +22,20 @@ const MAX_BYTES: usize = 128 * 1024;
 /// More than any task is given.
 const MAX_VARIABLES: usize = 256;
 
-/// `NAME=value` for each variable: the fixed ones, the addresses, the caller's.
-pub(super) fn build(given: &[(String, String)], routes: &[Route]) -> Result<Vec<CString>, Error> {
+/// `NAME=value` for each variable: the fixed ones, where Python finds modules, the addresses, the
+/// caller's.
+pub(super) fn build(
+    given: &[(String, String)],
+    routes: &[Route],
+    python_path: &str,
+) -> Result<Vec<CString>, Error> {
     if given.len() > MAX_VARIABLES {
         let (what, value) = ("environment variables", given.len() as u64);
         return Err(Error::Limit { what, value, reason: "at most 256 are passed" });
     }
     let mut variables: Vec<(&str, String)> =
         FIXED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    variables.push(("PYTHONPATH", python_path.to_owned()));
     for route in routes {
         variables.push((route.variable, format!("http://127.0.0.1:{}", route.port)));
     }
@@ -68,7 +73,7 @@ mod tests {
     fn nothing_but_the_listed_variables_is_passed() {
         let route =
             Route { variable: "TRACE_QUERY_URL", port: 8002, upstream: "127.0.0.1:9".parse().unwrap() };
-        let built = build(&given("TRACE_TASK", "t1"), &[route]).unwrap();
+        let built = build(&given("TRACE_TASK", "t1"), &[route], "/trace/python").unwrap();
         insta::assert_debug_snapshot!(built);
     }
 
@@ -77,17 +82,17 @@ mod tests {
         for (name, value) in
             [("", "x"), ("A=B", "x"), ("A", "x\0y"), ("PATH", "/bin"), ("A", "x".repeat(MAX_BYTES).as_str())]
         {
-            assert!(matches!(build(&given(name, value), &[]), Err(Error::Environment { .. })), "{name}");
+            assert!(matches!(build(&given(name, value), &[], ""), Err(Error::Environment { .. })), "{name}");
         }
         let twice = [given("A", "1"), given("A", "2")].concat();
-        assert!(build(&twice, &[]).is_err());
+        assert!(build(&twice, &[], "").is_err());
         let many: Vec<_> = (0..=MAX_VARIABLES).map(|n| (format!("A{n}"), String::new())).collect();
-        assert!(build(&many, &[]).is_err());
+        assert!(build(&many, &[], "").is_err());
     }
 
     #[test]
     fn an_error_does_not_show_a_value() {
-        let error = build(&given("TOKEN", "hush\0"), &[]).unwrap_err();
+        let error = build(&given("TOKEN", "hush\0"), &[], "").unwrap_err();
         assert!(!error.to_string().contains("hush"), "{error}");
     }
 }

@@ -71,11 +71,18 @@ impl Sandbox {
         let (stdout, stdout_inside) = pipe()?;
         let (stderr, stderr_inside) = pipe()?;
         let (control, control_inside) = control_sockets()?;
-        let plan = shared.host.plan(&confinement, draft, |ruleset| {
-            Kept::new(stdout_inside, stderr_inside, control_inside, ruleset)
-                .map_err(|source| Error::io("arrange descriptors", source))
-        })?;
         let group = shared.cgroups.create(&confinement.resources, shared.host.max_processes)?;
+        let planned = shared.host.plan(&confinement, draft, |ruleset| {
+            Kept::new(stdout_inside, stderr_inside, control_inside, ruleset, group.entrances()?)
+                .map_err(|source| Error::io("arrange descriptors", source))
+        });
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => {
+                group.remove()?;
+                return Err(error);
+            }
+        };
         let started = shared.spawner.start(Prepared { plan, group, control }).await?;
         let bounds = Bounds {
             memory: confinement.resources.memory_bytes,
@@ -132,7 +139,6 @@ impl Prepared {
         let ready = plan
             .identity
             .map(pid)
-            .and_then(|()| remains.group.adopt(pid))
             .and_then(|()| follow(&control, |step, index| plan.table.subject(step, index)));
         match ready {
             Ok(passed) => Ok(Started { remains, passed }),

@@ -18,19 +18,21 @@ use super::{
     namespaces::Identity,
     rlimits::{self, Limit},
     runtime::View,
-    seccomp::Filters,
+    seccomp::Filter,
 };
 
 /// What probing found out, and every plan uses.
 pub(super) struct Host {
     /// The interpreter.
     pub runtime: Runtime,
+    /// `PYTHONPATH` inside.
+    pub python_path: String,
     /// What a Python program sees of it.
     pub python: View,
     /// The SDK, and the tools with their libraries.
     pub tools: View,
-    /// The filters.
-    pub filters: std::sync::Arc<Filters>,
+    /// The system call filter.
+    pub filter: std::sync::Arc<Filter>,
     /// What the kernel offers.
     pub landlock: landlock::Version,
     /// Processes and threads of one task.
@@ -51,8 +53,8 @@ pub(super) struct Plan {
     pub limits: Vec<Limit>,
     /// What the child adds to the Landlock ruleset.
     pub inside: Inside,
-    /// System call filters.
-    pub filters: std::sync::Arc<Filters>,
+    /// The system call filter.
+    pub filter: std::sync::Arc<Filter>,
     /// The program's path inside.
     pub program: CString,
     /// Its arguments and its environment.
@@ -118,7 +120,7 @@ impl Host {
             }
         }
         let routes = confinement.upstreams.routes();
-        let environment = environment::build(&confinement.env, &routes)?;
+        let environment = environment::build(&confinement.env, &routes, &self.python_path)?;
         Ok(Draft { shown: view.shown, links: view.links, environment, routes })
     }
 
@@ -140,7 +142,7 @@ impl Host {
             ports: Ports::new(ports),
             limits: rlimits::limits(&confinement.resources, self.max_processes),
             inside,
-            filters: self.filters.clone(),
+            filter: self.filter.clone(),
             program,
             arguments: Strings::new(arguments),
             environment: Strings::new(draft.environment),
@@ -149,12 +151,14 @@ impl Host {
     }
 
     fn command(&self, program: &Program) -> Result<(CString, Vec<CString>), Error> {
-        let (path, arguments) = match program {
-            Program::Python { arguments } => (self.runtime.interpreter().to_string_lossy(), arguments),
-            Program::Executable { path, arguments } => (path.into(), arguments),
+        let (path, first, arguments): (_, &[&str], _) = match program {
+            Program::Python { arguments } => {
+                (self.runtime.interpreter().to_string_lossy(), &Runtime::ARGUMENTS, arguments)
+            }
+            Program::Executable { path, arguments } => (path.into(), &[], arguments),
         };
         let path = c_string(&path)?;
-        let rest = arguments.iter().map(|argument| c_string(argument));
+        let rest = first.iter().copied().chain(arguments.iter().map(String::as_str)).map(c_string);
         let all = std::iter::once(Ok(path.clone())).chain(rest).collect::<Result<Vec<_>, _>>()?;
         Ok((path, all))
     }

@@ -11,7 +11,7 @@ use super::{
     landlock,
     plan::Host,
     runtime::{Runtime, View},
-    seccomp::Filters,
+    seccomp::Filter,
     spawner::Spawner,
 };
 
@@ -66,16 +66,20 @@ impl Sandbox {
 fn check(config: &SandboxConfig) -> Result<Shared, Error> {
     check_namespaces()?;
     let landlock = landlock::Version::detect()?;
-    let filters = Arc::new(Filters::compile()?);
+    let filter = Arc::new(Filter::compile()?);
     let cgroups = Cgroups::open(config.cgroup_parent.as_deref())?;
     let swept = cgroups.sweep()?;
     check_tools(&config.tools)?;
     let runtime = Runtime::find(config.python.as_deref())?;
+    if let Some(sdk) = &config.sdk {
+        runtime.compile(sdk);
+    }
     let host = Host {
+        python_path: runtime.python_path(),
         python: runtime.view()?,
         tools: View::of_tools(config.sdk.as_deref(), &config.tools)?,
         runtime,
-        filters,
+        filter,
         landlock,
         max_processes: config.max_processes,
         max_files: config.max_files,

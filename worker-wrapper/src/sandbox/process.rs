@@ -130,6 +130,16 @@ impl Process {
 }
 
 fn observe(status: Status, stopped: Option<Stop>, group: &Group, output: &OwnedFd) -> Observed {
+    if status == Status::Exited(0) {
+        // A success, whatever it met: that needs not be read.
+        return Observed {
+            status,
+            stopped,
+            out_of_memory: false,
+            out_of_processes: false,
+            out_of_disk: false,
+        };
+    }
     let events = group.events();
     let full = fstatvfs(output).is_ok_and(|disk| disk.blocks_available() == 0 || disk.files_free() == 0);
     Observed {

@@ -3,11 +3,15 @@
 //! `python3` on the search path may be a shim that costs ten times the start of the real interpreter,
 //! so it is asked once, at start-up, where the real one is. Which libraries are needed is asked of the
 //! dynamic loader itself, which is what will look for them inside.
+//!
+//! It starts without the module `site` ([`Runtime::ARGUMENTS`]), which would run code of every installed
+//! package that has a `.pth` file, at each start and before the task; the folders that `site` would have
+//! found are asked for once and put on the path.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use serde::Deserialize;
@@ -24,6 +28,8 @@ pub struct Runtime {
     interpreter: PathBuf,
     library: PathBuf,
     version: String,
+    /// Where modules are found, the standard library first.
+    path: Vec<PathBuf>,
 }
 
 /// What a program needs to see.
@@ -41,12 +47,17 @@ struct Answer {
     executable: PathBuf,
     library: PathBuf,
     version: String,
+    path: Vec<PathBuf>,
 }
 
 const QUESTION: &str = "import json, os, sys, sysconfig; print(json.dumps({\
     'executable': os.path.realpath(sys.executable), \
     'library': os.path.realpath(sysconfig.get_path('stdlib')), \
-    'version': '%d.%d.%d' % sys.version_info[:3]}))";
+    'version': '%d.%d.%d' % sys.version_info[:3], \
+    'path': [os.path.realpath(folder) for folder in sys.path]}))";
+
+/// Where the SDK is inside.
+const SDK: &str = "/trace/python";
 
 /// Terminal and window modules: no task has a use for them, and each brings libraries along.
 const LEFT_OUT: [&str; 7] = ["_tkinter", "readline", "_curses", "_curses_panel", "_dbm", "_gdbm", "nis"];
@@ -58,25 +69,47 @@ const BY_NAME: [&str; 2] = ["libgcc_s.so.1", "libstdc++.so.6"];
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
 
 impl Runtime {
-    /// Asks `python`, which may be a shim or belong to a virtual environment, what it really is.
+    /// Before the program's own arguments: without the module `site`.
+    pub(super) const ARGUMENTS: [&str; 1] = ["-S"];
+
+    /// Asks `python`, which may be a shim or belong to a virtual environment, what it really is; then
+    /// that one, where modules are found.
     pub(super) fn find(python: Option<&Path>) -> Result<Self, Error> {
         let asked = python.unwrap_or(Path::new("python3"));
-        let output = Command::new(asked)
-            .args(["-I", "-S", "-c", QUESTION])
-            .output()
-            .map_err(|error| Error::Python(format!("{} does not start: {error}", asked.display())))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(Error::Python(format!("{} fails: {}", asked.display(), said.trim_end())));
-        }
-        let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|error| {
-            Error::Python(format!("{} does not say what it is: {error}", asked.display()))
-        })?;
-        match elf::linkage(&answer.executable) {
+        let real = ask(asked, &["-I", "-S"])?;
+        let Answer { executable, library, version, .. } = real;
+        match elf::linkage(&executable) {
             Ok(Linkage::Static | Linkage::Dynamic { .. }) => {}
-            _ => return Err(Error::Python(format!("{} is no executable", answer.executable.display()))),
+            _ => return Err(Error::Python(format!("{} is no executable", executable.display()))),
         }
-        Ok(Self { interpreter: answer.executable, library: answer.library, version: answer.version })
+        let mut path = ask(&executable, &["-I"])?.path;
+        // What else is there is not shown inside.
+        path.retain(|folder| folder.starts_with(&library) && folder.is_dir());
+        Ok(Self { interpreter: executable, library, version, path })
+    }
+
+    /// `PYTHONPATH` inside: the SDK, then where the modules of this interpreter are.
+    pub(super) fn python_path(&self) -> String {
+        let folders = self.path.iter().map(|folder| folder.to_string_lossy().into_owned());
+        // A folder whose name holds the separator can't be named there.
+        let folders = folders.filter(|folder| !folder.contains(':'));
+        std::iter::once(SDK.to_owned()).chain(folders).collect::<Vec<_>>().join(":")
+    }
+
+    /// Compiles the modules in `folder` for this interpreter, so that tasks need not. Where that can't
+    /// be done, tasks start a few milliseconds later.
+    pub(super) fn compile(&self, folder: &Path) {
+        let compiled = Command::new(&self.interpreter)
+            .args(["-I", "-S", "-m", "compileall", "-q"])
+            .arg(folder)
+            .stdin(Stdio::null())
+            .output();
+        let failed = match compiled {
+            Ok(output) if output.status.success() => return,
+            Ok(output) => String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(folder = %folder.display(), failed, "the SDK is not compiled: tasks start more slowly");
     }
 
     /// The executable itself.
@@ -105,13 +138,28 @@ impl Runtime {
     }
 }
 
+/// Asks an interpreter what it is.
+fn ask(python: &Path, arguments: &[&str]) -> Result<Answer, Error> {
+    let output = Command::new(python)
+        .args(arguments)
+        .args(["-c", QUESTION])
+        .output()
+        .map_err(|error| Error::Python(format!("{} does not start: {error}", python.display())))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::Python(format!("{} fails: {}", python.display(), said.trim_end())));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| Error::Python(format!("{} does not say what it is: {error}", python.display())))
+}
+
 impl View {
     /// The SDK and the tools, with the libraries of those that are not static.
     pub(super) fn of_tools(sdk: Option<&Path>, tools: &BTreeMap<String, PathBuf>) -> Result<Self, Error> {
         let mut view = Self::default();
         if let Some(sdk) = sdk {
             let source = real(sdk)?;
-            view.add(Shown { source, target: "/trace/python".to_owned(), kind: Kind::Code });
+            view.add(Shown { source, target: SDK.to_owned(), kind: Kind::Code });
         }
         for (name, path) in tools {
             let source = real(path)?;

@@ -10,6 +10,8 @@ pub enum Step {
     Descriptors,
     /// Reset signals, start a session.
     Session,
+    /// Enter the control groups of version 1.
+    ControlGroup,
     /// Wait until the wrapper has written the user mapping.
     WrapperGone,
     /// A control group namespace of its own, a host name.
@@ -50,9 +52,10 @@ pub enum Step {
     Exec,
 }
 
-const STEPS: [(Step, &str); 21] = [
+const STEPS: [(Step, &str); 22] = [
     (Step::Descriptors, "close inherited descriptors"),
     (Step::Session, "start a session"),
+    (Step::ControlGroup, "enter the control groups"),
     (Step::WrapperGone, "wait for the wrapper"),
     (Step::Namespaces, "set up the uts and cgroup namespaces"),
     (Step::CloneTree, "open_tree"),
@@ -70,7 +73,7 @@ const STEPS: [(Step, &str); 21] = [
     (Step::ResourceLimit, "setrlimit"),
     (Step::Capabilities, "drop capabilities"),
     (Step::Landlock, "landlock_restrict_self"),
-    (Step::Seccomp, "install the seccomp filters"),
+    (Step::Seccomp, "install the seccomp filter"),
     (Step::Exec, "execve"),
 ];
 
@@ -88,6 +91,7 @@ impl Step {
             }
             (Self::Exec, Some(libc::EACCES)) => ". The program is not executable",
             (Self::Exec, Some(libc::ENOEXEC)) => ". The program is not an executable for this machine",
+            (Self::Exec, Some(libc::ETXTBSY)) => ". Somebody still has the program open for writing",
             (Self::Exec, Some(libc::E2BIG)) => ". The arguments and the environment are too large",
             (Self::Proc, Some(libc::EPERM)) => {
                 ". The container that the wrapper runs in hides parts of /proc; run it with an unmasked /proc"
@@ -116,6 +120,6 @@ mod tests {
             assert_eq!(Step::from_number(number), Some(step));
             assert_eq!(step.to_string(), name);
         }
-        assert_eq!(Step::from_number(21), None);
+        assert_eq!(Step::from_number(22), None);
     }
 }

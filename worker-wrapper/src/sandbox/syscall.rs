@@ -228,14 +228,26 @@ pub(super) fn make_folder(path: &CStr, mode: libc::mode_t) -> Result<(), Errno> 
 pub(super) fn make_file(path: &CStr, content: &[u8]) -> Result<(), Errno> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
     let fd = open(path, flags)?;
-    // SAFETY: the pointer and the length belong to one live slice.
-    let written = check(unsafe { libc::syscall(libc::SYS_write, fd, content.as_ptr(), content.len()) });
+    let written = write(fd, content);
     close(fd);
-    match written {
+    written
+}
+
+/// Writes all of `content` at once.
+pub(super) fn write(fd: RawFd, content: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the pointer and the length belong to one live slice.
+    match check(unsafe { libc::syscall(libc::SYS_write, fd, content.as_ptr(), content.len()) }) {
         Ok(bytes) if usize::try_from(bytes) == Ok(content.len()) => Ok(()),
         Ok(_) => Err(libc::ENOSPC),
         Err(errno) => Err(errno),
     }
+}
+
+/// Waits for this long; a signal may end it early.
+pub(super) fn pause(time: &libc::timespec) {
+    let time: *const libc::timespec = time;
+    // SAFETY: a live structure; what is left of the time is not asked for.
+    unsafe { libc::syscall(libc::SYS_nanosleep, time, ptr::null_mut::<libc::timespec>()) };
 }
 
 /// Creates a symbolic link.
@@ -338,13 +350,13 @@ pub(super) fn landlock_enforce(ruleset: RawFd) -> Result<(), Errno> {
 }
 
 /// Installs a system call filter.
-pub(super) fn install_filter(program: &[seccompiler::sock_filter]) -> Result<(), Errno> {
+pub(super) fn install_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
     let header = libc::sock_fprog {
         len: libc::c_ushort::try_from(program.len()).map_err(|_| libc::E2BIG)?,
-        filter: program.as_ptr().cast_mut().cast(),
+        filter: program.as_ptr().cast_mut(),
     };
     let header: *const libc::sock_fprog = &header;
-    // SAFETY: seccompiler's instruction has the kernel's layout; the kernel only reads the program.
+    // SAFETY: the header and the program are live; the kernel only reads both.
     done(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, header) })
 }
 

@@ -36,8 +36,9 @@ impl Batches {
     pub fn start(core: &Core, liveness: &Liveness) -> Self {
         Self {
             claims: group(core, |core, claims| async move {
+                let mut ids = core.attempt_ids.reserve(&core.db, task::claim::most(&claims)).await?;
                 let mut tx = core.db.begin().await?;
-                let leases = task::claim::claim(&mut tx, &core.limits, &claims).await?;
+                let leases = task::claim::claim(&mut tx, &core.limits, &mut ids, &claims).await?;
                 tx.commit().await?;
                 Ok(leases)
             }),
@@ -165,7 +166,7 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
-    use crate::{config::Limits, facts::FactCache, queue::postgres::PgWakeUps};
+    use crate::{attempt_ids::AttemptIds, config::Limits, facts::FactCache, queue::postgres::PgWakeUps};
 
     /// A core whose database is never asked.
     fn core() -> Core {
@@ -174,6 +175,7 @@ mod tests {
             wake: Arc::new(PgWakeUps),
             facts: Arc::new(FactCache::default()),
             limits: Limits::default(),
+            attempt_ids: AttemptIds::default(),
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Options {
     pub limits: Limits,
     pub wake: Option<Arc<dyn WakeUps>>,
     pub object_store: Option<String>,
+    /// An empty database that is there already.
+    pub database: Option<String>,
 }
 
 impl Platform {
@@ -61,7 +63,11 @@ impl Platform {
 
     pub async fn with(options: Options) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        Self::on(fresh_database().await, dir, options).await
+        let url = match &options.database {
+            Some(url) => url.clone(),
+            None => fresh_database().await,
+        };
+        Self::on(url, dir, options).await
     }
 
     /// A second dispatcher beside this one: the same database, the same key, the same worker.

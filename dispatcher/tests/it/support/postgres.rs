@@ -63,7 +63,8 @@ fn start(dir: &Path, owner: u32) {
     let (data, log) = (dir.join("data").display().to_string(), dir.join("log").display().to_string());
     run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
     let options = format!(
-        "-k {} -c listen_addresses='' -c fsync=off -c max_connections=400 -c shared_buffers=64MB",
+        "-k {} -c listen_addresses='' -c fsync=off -c max_connections=400 -c shared_buffers=64MB \
+         -c wal_level=logical -c max_replication_slots=64",
         dir.display()
     );
     run("pg_ctl", &["-D", &data, "-l", &log, "-w", "-o", &options, "start"]);

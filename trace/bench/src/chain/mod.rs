@@ -16,6 +16,7 @@ use trace_contracts::wire::user::{RunInfo, TaskInfo, TaskState};
 
 use crate::{
     platform::Platform,
+    reference,
     report::load_average,
     statistics::{Percentiles, Samples, rounded},
 };
@@ -45,6 +46,10 @@ pub struct Figures {
     ready_to_claimed_ms: Percentiles,
     /// From the claim to the commit.
     claimed_to_committed_ms: Percentiles,
+    /// One start of the interpreter with an empty program, between the runs.
+    python_ms: Percentiles,
+    /// The same in bubblewrap.
+    bubblewrap_python_ms: Percentiles,
     load_average: Option<f64>,
 }
 
@@ -65,8 +70,15 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
     for _ in 0..options.warm_up {
         measure(&platform, options.hops)?;
     }
-    let mut runs =
-        (0..options.runs).map(|_| measure(&platform, options.hops)).collect::<anyhow::Result<Vec<_>>>()?;
+    let interpreter = reference::interpreter()?;
+    let (mut runs, mut python, mut bubblewrap) = (Vec::new(), Samples::default(), Samples::default());
+    for _ in 0..options.runs {
+        runs.push(measure(&platform, options.hops)?);
+        for _ in 0..STARTS {
+            python.push(reference::run(reference::python(&interpreter))?);
+            bubblewrap.push(reference::run(reference::bubblewrapped_python(&interpreter))?);
+        }
+    }
     runs.sort_by(|a, b| a.per_hop.total_cmp(&b.per_hop));
     let all = |pick: fn(&Run) -> &[Duration]| {
         let samples: Samples = runs.iter().flat_map(pick).copied().collect();
@@ -78,9 +90,14 @@ pub fn run(options: &Options) -> anyhow::Result<Figures> {
         runs: options.runs,
         ready_to_claimed_ms: all(|run| &run.waits)?,
         claimed_to_committed_ms: all(|run| &run.attempts)?,
+        python_ms: python.percentiles().context("no interpreter was started")?,
+        bubblewrap_python_ms: bubblewrap.percentiles().context("no interpreter was started")?,
         load_average,
     })
 }
+
+/// Starts of each reference after each run.
+const STARTS: usize = 10;
 
 fn measure(platform: &Platform, hops: usize) -> anyhow::Result<Run> {
     let run: RunInfo = platform.json(&["trigger", dag::NAME, "--wait"])?;

@@ -5,7 +5,6 @@
 //! sandbox of the worker-wrapper through its launcher, with everything that it has in production.
 
 mod no_op;
-mod reference;
 
 use std::{
     fs,
@@ -26,6 +25,7 @@ use trace_worker_wrapper::{
 };
 
 use crate::{
+    reference,
     report::load_average,
     statistics::{Percentiles, Samples, rounded},
 };

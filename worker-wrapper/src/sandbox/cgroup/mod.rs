@@ -157,11 +157,12 @@ impl Group {
         }
     }
 
-    /// Moves a process that was not made in the group into it.
-    pub(super) fn adopt(&self, pid: libc::pid_t) -> Result<(), Error> {
+    /// Where a process that was not made in the group enters it: it writes `0` to each of these. None
+    /// in version 2.
+    pub(super) fn entrances(&self) -> Result<Vec<OwnedFd>, Error> {
         match &self.files {
-            Files::V1(folders) => folders.adopt(pid),
-            Files::V2(_) => Ok(()),
+            Files::V1(folders) => folders.entrances(),
+            Files::V2(_) => Ok(Vec::new()),
         }
     }
 

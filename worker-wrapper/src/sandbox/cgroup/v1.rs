@@ -1,6 +1,10 @@
 //! Version 1: one hierarchy for each controller.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
 
 use trace_contracts::wire::worker::Resources;
 
@@ -90,8 +94,14 @@ impl Folders {
         [&self.memory, &self.pids, &self.cpu].into_iter().map(PathBuf::as_path)
     }
 
-    pub(super) fn adopt(&self, pid: libc::pid_t) -> Result<(), Error> {
-        self.paths().try_for_each(|path| write(path, "cgroup.procs", &pid.to_string()))
+    /// Where a thread that writes `0` enters.
+    pub(super) fn entrances(&self) -> Result<Vec<OwnedFd>, Error> {
+        let open = |path: &Path| {
+            let tasks = path.join("tasks");
+            let file = File::options().write(true).open(&tasks);
+            file.map(OwnedFd::from).map_err(|source| Error::io(format!("open {}", tasks.display()), source))
+        };
+        self.paths().map(open).collect()
     }
 
     pub(super) fn events(&self) -> Events {

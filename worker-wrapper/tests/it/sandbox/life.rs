@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use trace_worker_wrapper::sandbox::{Error, Exit, Sandbox, SandboxConfig};
+use trace_worker_wrapper::sandbox::{Error, Exit, Sandbox, SandboxConfig, Step};
 
 use super::kit::{Leftovers, Task, alone, groups_of, no_op, processes_with, readable_folder, sandbox, until};
 
@@ -230,6 +230,45 @@ async fn an_ordinary_user_with_groups_of_its_own_can_confine() {
 }
 
 /// What a launch costs: the whole of it, from the call to the end of a program that does nothing.
+/// What happens when the wrapper copies itself for one sandbox while it unpacks a program for another:
+/// the copy has the program open for writing until it has closed what it inherited.
+#[tokio::test]
+async fn a_program_that_is_still_being_closed_starts_once_it_is() {
+    let _alone = alone().await;
+    let task = Task::executable(&no_op());
+    let writer = fs::OpenOptions::new().write(true).open(task.bundle().join("main")).unwrap();
+    let closed = async {
+        until("the child is ready to start the program", || any_filtered(groups_of(std::process::id())))
+            .await;
+        drop(writer);
+    };
+    let (running, ()) = tokio::join!(task.start(), closed);
+    assert_eq!(running.confined.process.wait().await.unwrap().exit, Exit::Success);
+}
+
+#[tokio::test]
+async fn a_program_that_stays_open_for_writing_is_given_up() {
+    let _alone = alone().await;
+    let task = Task::executable(&no_op());
+    let _writer = fs::OpenOptions::new().write(true).open(task.bundle().join("main")).unwrap();
+    let Err(Error::Step { step: Step::Exec, source, .. }) = sandbox().await.launch(task.confinement).await
+    else {
+        panic!("it can't be started")
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::ExecutableFileBusy);
+    assert!(groups_of(std::process::id()).is_empty());
+}
+
+/// Whether a process of these groups has its system call filter, which comes right before the program.
+fn any_filtered(groups: Vec<PathBuf>) -> bool {
+    let pids = groups.iter().flat_map(|group| {
+        let list = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        list.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    pids.map(|pid| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default())
+        .any(|status| status.lines().any(|line| line == "Seccomp:\t2"))
+}
+
 #[tokio::test]
 async fn a_launch_costs_milliseconds() {
     let _alone = alone().await;

@@ -1,37 +1,9 @@
-//! System calls: an allow-list, and what happens to the rest.
-//!
-//! Three filters are installed, and the kernel takes the strictest answer of all:
-//!
-//! 1. **Sockets.** Families other than Unix and IPv4, and protocols other than TCP and UDP, answer
-//!    `EAFNOSUPPORT`, as on a machine without them. [`foreign_sockets`]
-//! 2. **Attacks.** Calls that no task has a reason for end the process with `SIGSYS`, so that the
-//!    attempt's reason says what happened. [`FATAL`]
-//! 3. **Allow-list.** What is not on it, unknown future calls included, answers `ENOSYS`: libraries try
-//!    new calls and fall back (`clone3` and `io_uring_setup` are meant to). [`ALLOWED`]
-//!
-//! A filter for another architecture than the one compiled for ends the process (x86's 32-bit calls).
-
-use std::collections::BTreeMap;
+//! The calls, and the arguments, that the filter knows.
 
 use libc::{c_int, c_long};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Is, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch,
-};
-
-use super::{
-    Error,
-    syscall::{self, Errno},
-};
-
-/// The compiled filters, in the order in which they are installed.
-pub(super) struct Filters([BpfProgram; 3]);
-
-type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
-type Built<T> = Result<T, seccompiler::BackendError>;
 
 /// Flags of `clone` and `unshare` that make namespaces.
-const NAMESPACES: c_int = libc::CLONE_NEWNS
+pub(super) const NAMESPACES: c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWIPC
@@ -40,7 +12,7 @@ const NAMESPACES: c_int = libc::CLONE_NEWNS
     | libc::CLONE_NEWNET;
 
 /// `ioctl`s that a program needs of pipes, files and terminals.
-const IOCTLS: [libc::Ioctl; 8] = [
+pub(super) const IOCTLS: [libc::Ioctl; 8] = [
     libc::TCGETS,
     libc::TIOCGWINSZ,
     libc::TIOCGPGRP,
@@ -53,7 +25,7 @@ const IOCTLS: [libc::Ioctl; 8] = [
 
 /// `prctl`s that describe or restrict. Not among them: outliving the wrapper (`PR_SET_PDEATHSIG`),
 /// letting others trace this process, and changing memory maps.
-const PRCTLS: [c_int; 10] = [
+pub(super) const PRCTLS: [c_int; 10] = [
     libc::PR_SET_NAME,
     libc::PR_GET_NAME,
     libc::PR_GET_DUMPABLE,
@@ -67,11 +39,11 @@ const PRCTLS: [c_int; 10] = [
 ];
 
 /// Protocols of IPv4 sockets: the default one, TCP and UDP.
-const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+pub(super) const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
 
 /// Calls that are allowed with any arguments, on every architecture.
 #[rustfmt::skip]
-const ALLOWED: &[c_long] = &[
+pub(super) const ALLOWED: &[c_long] = &[
     // Files, below what the mounts and Landlock show.
     libc::SYS_openat, libc::SYS_openat2, libc::SYS_close, libc::SYS_close_range, libc::SYS_read, libc::SYS_write,
     libc::SYS_readv, libc::SYS_writev, libc::SYS_pread64, libc::SYS_pwrite64, libc::SYS_preadv, libc::SYS_pwritev,
@@ -122,7 +94,7 @@ const ALLOWED: &[c_long] = &[
 /// The older forms of the same calls, which x86-64 still has.
 #[cfg(target_arch = "x86_64")]
 #[rustfmt::skip]
-const ALLOWED_HERE: &[c_long] = &[
+pub(super) const ALLOWED_HERE: &[c_long] = &[
     libc::SYS_open, libc::SYS_creat, libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_readlink,
     libc::SYS_getdents, libc::SYS_mkdir, libc::SYS_rmdir, libc::SYS_unlink, libc::SYS_rename, libc::SYS_link,
     libc::SYS_symlink, libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes,
@@ -132,11 +104,11 @@ const ALLOWED_HERE: &[c_long] = &[
 ];
 
 #[cfg(not(target_arch = "x86_64"))]
-const ALLOWED_HERE: &[c_long] = &[];
+pub(super) const ALLOWED_HERE: &[c_long] = &[];
 
 /// Calls that end the process.
 #[rustfmt::skip]
-const FATAL: &[c_long] = &[
+pub(super) const FATAL: &[c_long] = &[
     // The file tree.
     libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root, libc::SYS_chroot, libc::SYS_move_mount,
     libc::SYS_open_tree, libc::SYS_fsopen, libc::SYS_fsconfig, libc::SYS_fsmount, libc::SYS_fspick,
@@ -155,104 +127,14 @@ const FATAL: &[c_long] = &[
 ];
 
 #[cfg(target_arch = "x86_64")]
-const FATAL_HERE: &[c_long] =
+pub(super) const FATAL_HERE: &[c_long] =
     &[libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt, libc::SYS_kexec_file_load];
 
 #[cfg(not(target_arch = "x86_64"))]
-const FATAL_HERE: &[c_long] = &[];
+pub(super) const FATAL_HERE: &[c_long] = &[];
 
 /// Typing into, or drawing on, a terminal that someone else watches.
-const FATAL_IOCTLS: [libc::Ioctl; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
-
-impl Filters {
-    /// Compiles the filters for this machine.
-    pub(super) fn compile() -> Result<Self, Error> {
-        compile().map_err(|error| Error::Missing {
-            feature: "seccomp filters",
-            remedy: format!("They can't be compiled for this processor: {error}"),
-        })
-    }
-
-    /// In the child: installs them, the allow-list last, because it does not allow to install more.
-    pub(super) fn install(&self) -> Result<(), Errno> {
-        self.0.iter().try_for_each(|program| syscall::install_filter(program))
-    }
-}
-
-fn compile() -> Built<Filters> {
-    let fatal =
-        SeccompFilter::new(fatal_rules()?, SeccompAction::Allow, SeccompAction::KillProcess, target()?)?;
-    let allowed = SeccompFilter::new(allowed_rules()?, errno(libc::ENOSYS), SeccompAction::Allow, target()?)?;
-    let sockets =
-        SeccompFilter::new(foreign_sockets()?, SeccompAction::Allow, errno(libc::EAFNOSUPPORT), target()?)?;
-    Ok(Filters([sockets.try_into()?, fatal.try_into()?, allowed.try_into()?]))
-}
-
-fn allowed_rules() -> Built<Rules> {
-    let mut rules: Rules = ALLOWED.iter().chain(ALLOWED_HERE).map(|call| (*call, vec![])).collect();
-    let no_namespace = condition(0, Length::Qword, Is::MaskedEq(number(NAMESPACES)), 0)?;
-    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![no_namespace])?]);
-    rules.insert(libc::SYS_ioctl, any_of(1, &IOCTLS.map(request))?);
-    rules.insert(libc::SYS_prctl, any_of(0, &PRCTLS.map(number))?);
-    // Limits can be read, but not set: a lower RLIMIT_CORE would let a core handler run.
-    let only_read = condition(2, Length::Qword, Is::Eq, 0)?;
-    rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![only_read])?]);
-    rules.insert(libc::SYS_socketpair, any_of(0, &[number(libc::AF_UNIX)])?);
-    Ok(rules)
-}
-
-fn fatal_rules() -> Built<Rules> {
-    let mut rules: Rules = FATAL.iter().chain(FATAL_HERE).map(|call| (*call, vec![])).collect();
-    rules.insert(libc::SYS_ioctl, any_of(1, &FATAL_IOCTLS.map(request))?);
-    let namespaces = (0..u64::BITS)
-        .map(|bit| 1u64 << bit)
-        .filter(|flag| number(NAMESPACES) & flag != 0)
-        .map(|flag| SeccompRule::new(vec![condition(0, Length::Qword, Is::MaskedEq(flag), flag)?]))
-        .collect::<Built<Vec<_>>>()?;
-    rules.insert(libc::SYS_clone, namespaces);
-    Ok(rules)
-}
-
-fn foreign_sockets() -> Built<Rules> {
-    let family = SeccompRule::new(vec![
-        condition(0, Length::Dword, Is::Ne, number(libc::AF_UNIX))?,
-        condition(0, Length::Dword, Is::Ne, number(libc::AF_INET))?,
-    ])?;
-    let mut protocol = vec![condition(0, Length::Dword, Is::Eq, number(libc::AF_INET))?];
-    for known in PROTOCOLS {
-        protocol.push(condition(2, Length::Dword, Is::Ne, number(known))?);
-    }
-    Ok([(libc::SYS_socket, vec![family, SeccompRule::new(protocol)?])].into())
-}
-
-fn any_of(argument: u8, values: &[u64]) -> Built<Vec<SeccompRule>> {
-    values
-        .iter()
-        .map(|value| SeccompRule::new(vec![condition(argument, Length::Dword, Is::Eq, *value)?]))
-        .collect()
-}
-
-fn condition(argument: u8, length: Length, is: Is, value: u64) -> Built<SeccompCondition> {
-    SeccompCondition::new(argument, length, is, value)
-}
-
-fn target() -> Built<TargetArch> {
-    std::env::consts::ARCH.try_into()
-}
-
-fn errno(number: c_int) -> SeccompAction {
-    SeccompAction::Errno(number.cast_unsigned())
-}
-
-fn number(value: c_int) -> u64 {
-    u64::from(value.cast_unsigned())
-}
-
-/// The kernel looks at 32 bits of an `ioctl` request.
-#[allow(clippy::cast_possible_truncation, clippy::unnecessary_cast)]
-fn request(value: libc::Ioctl) -> u64 {
-    u64::from(value as u32)
-}
+pub(super) const FATAL_IOCTLS: [libc::Ioctl; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
 #[cfg(test)]
 mod tests {
@@ -267,13 +149,5 @@ mod tests {
             assert!(!allowed.contains(call), "call {call} is on both lists");
         }
         assert_eq!(allowed.len(), ALLOWED.len() + ALLOWED_HERE.len(), "a call is listed twice");
-    }
-
-    #[test]
-    fn the_filters_fit_the_kernels_limit() {
-        let Filters(programs) = Filters::compile().unwrap();
-        for program in &programs {
-            assert!(program.len() < 4096, "{} instructions", program.len());
-        }
     }
 }
