@@ -4,7 +4,9 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 /// Averages are doubles in one system and decimals of six places in the other.
-const RELATIVE: f64 = 1e-6;
+const LAST_PLACE: f64 = 1e-6;
+/// What a double can't hold of a long decimal.
+const RELATIVE: f64 = 1e-12;
 
 /// Fails at the first value in which the rows differ.
 pub fn same(query: &str, ours: &[Vec<Value>], theirs: &[Vec<Value>]) -> anyhow::Result<()> {
@@ -28,7 +30,7 @@ pub fn rows(body: &[u8]) -> anyhow::Result<Vec<Vec<Value>>> {
 
 fn equal(one: &Value, other: &Value) -> bool {
     match (number(one), number(other)) {
-        (Some(one), Some(other)) => (one - other).abs() <= RELATIVE * one.abs().max(other.abs()),
+        (Some(one), Some(other)) => (one - other).abs() <= LAST_PLACE + RELATIVE * one.abs().max(other.abs()),
         (None, None) => one == other,
         _ => false,
     }
@@ -56,6 +58,8 @@ mod tests {
         assert!(same(json!("25.522006"), json!(25.522_005_853_257_337)));
         assert!(same(json!("1996-03-13"), json!("1996-03-13")));
         assert!(!same(json!("37734107.00"), json!(37_734_207)));
+        assert!(same(json!("0.049985"), json!(0.049_985_295_838)));
+        assert!(!same(json!("0.049985"), json!(0.049_995)));
         assert!(!same(json!("MAIL"), json!("SHIP")));
         assert!(!same(json!(null), json!(0)));
     }

@@ -11,6 +11,7 @@ import duckdb
 
 folder, threads = sys.argv[1], int(sys.argv[2])
 connection = duckdb.connect()
+connection.execute("SET enable_progress_bar = false")
 connection.execute(f"SET threads = {threads}")
 for file in sorted(os.listdir(folder)):
     if file.endswith(".parquet"):
