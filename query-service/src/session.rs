@@ -134,10 +134,6 @@ fn config(threads: usize) -> Result<SessionConfig> {
     let options = config.options_mut();
     // Slicing and comparing views copies nothing; results are made plain when they are encoded.
     options.execution.parquet.schema_force_view_types = true;
-    // Predicates are evaluated while columns are decoded, the cheapest first, and what they drop is
-    // not decoded further.
-    options.execution.parquet.pushdown_filters = true;
-    options.execution.parquet.reorder_filters = true;
     options.execution.meta_fetch_concurrency = ConfigNonZeroUsize::try_new(FOOTERS_AT_ONCE)?;
     Ok(config)
 }
