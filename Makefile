@@ -15,8 +15,7 @@ test: ## Every test, with the real parts that they need
 	@scripts/test.sh
 
 bench: ## Measure in release, one JSON line a benchmark (B=name runs one); see docs/benchmarks.md
-	@scripts/setup.sh bench
-	@scripts/bench.sh $(B)
+	@TRACE_BENCH_TOOLS=$$(scripts/setup.sh bench) && export TRACE_BENCH_TOOLS && scripts/bench.sh $(B)
 
 lint: ## Formatting, clippy, licences and sources
 	@scripts/setup.sh lint

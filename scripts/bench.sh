@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SQLX_OFFLINE=true
+cache=${TRACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trace}
 
 # One line a benchmark: its name, and the program that runs it.
 benchmarks="
@@ -12,6 +13,7 @@ sandbox  trace-bench
 chain    trace-bench
 scale    trace-bench
 idle     trace-bench
+query    trace-query-bench
 "
 
 wanted=${1:-}
@@ -24,14 +26,20 @@ runner() { awk -v name="$1" '$1 == name { print $2 }' <<<"$benchmarks"; }
 
 # The whole workspace is selected, so that features, and with them what is compiled, are those of the
 # programs that people use.
-programs=(trace trace-operator trace-udf-native)
+programs=(trace query-service trace-operator trace-udf-native)
 for name in $names; do programs+=("$(runner "$name")"); done
 cargo build --release --locked --workspace \
     $(printf '%s\n' "${programs[@]}" | sort -u | sed 's/^/--bin /') >&2
 
 target=${CARGO_TARGET_DIR:-target}/release
+run() {
+    case $1 in
+        query) "$target/trace-query-bench" --tools "$TRACE_BENCH_TOOLS" --cache "$cache/bench" ;;
+        *) "$target/trace-bench" "$1" --json ;;
+    esac
+}
 failed=0
 for name in $names; do
-    "$target/$(runner "$name")" "$name" --json || { echo "bench: \`$name\` failed" >&2; failed=1; }
+    run "$name" || { echo "bench: \`$name\` failed" >&2; failed=1; }
 done
 exit "$failed"

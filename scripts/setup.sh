@@ -2,7 +2,7 @@
 # Installs what the commands of the Makefile need and this machine lacks. Quick when nothing is missing.
 #   scripts/setup.sh run     to build and run: a C compiler, PostgreSQL, python3
 #   scripts/setup.sh test    also what the tests check against: the AWS CLI, pyarrow, pandas and polars, pinned and hashed
-#   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap
+#   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap, DuckDB and tpchgen-cli; prints the folder of the latter
 #   scripts/setup.sh lint    also cargo-deny
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -48,6 +48,20 @@ if [ "$what" = test ]; then
         "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: -r scripts/requirements-test.txt >&2
         touch "$venv/.complete"
     fi
+fi
+
+if [ "$what" = bench ]; then
+    wanted=$(sha256sum scripts/requirements-bench.txt | cut -c1-16)
+    venv="$cache/bench-$wanted"
+    if [ ! -e "$venv/.complete" ]; then
+        python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+        say "setting up DuckDB and tpchgen-cli in $venv"
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: -r scripts/requirements-bench.txt >&2
+        touch "$venv/.complete"
+    fi
+    printf '%s\n' "$venv"
 fi
 
 if [ "$what" = lint ]; then

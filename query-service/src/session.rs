@@ -4,17 +4,21 @@
 use std::sync::Arc;
 
 use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+        MemorySchemaProvider,
+    },
     common::config::ConfigNonZeroUsize,
     error::{DataFusionError, Result},
     execution::{
-        SessionStateBuilder, SessionStateDefaults,
+        SessionState, SessionStateBuilder, SessionStateDefaults,
         cache::cache_manager::{CacheManagerConfig, FileMetadataCache},
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::GreedyMemoryPool,
         object_store::ObjectStoreRegistry,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
+    physical_optimizer::optimizer::PhysicalOptimizer,
     prelude::{SessionConfig, SessionContext},
 };
 use object_store::ObjectStore;
@@ -24,10 +28,16 @@ use url::Url;
 use crate::{
     catalog::EngineCatalog,
     gate::functions,
-    provider::{self, GrantedTable},
-    store::GrantedStore,
+    provider::{self, OpenedTables},
+    pushdown,
+    store::{Blocks, GrantedStore},
 };
 
+/// The part of an engine's memory that operators may account for. What neither they nor the blocks
+/// take is for what nobody counts.
+const POOL_PERCENT: usize = 55;
+/// The part of an engine's memory that blocks of objects may take.
+const BLOCKS_PERCENT: usize = 20;
 /// Footers of Parquet files that an engine remembers. They are named by content, and reachable only
 /// through the catalog of the query at hand.
 const FOOTER_CACHE_BYTES: usize = 16 << 20;
@@ -37,27 +47,35 @@ const FOOTERS_AT_ONCE: usize = 16;
 const CATALOG: &str = "trace";
 const SCHEMA: &str = "granted";
 
-/// What an engine keeps from query to query.
+/// What an engine keeps from query to query. What comes from objects is named by their content, and
+/// looked up only for the objects and tables of a query's own catalog.
 #[derive(Clone)]
 pub(crate) struct Environment {
     /// Connections to the object store.
     pub(crate) http: reqwest::Client,
-    /// Footers, by content.
-    pub(crate) footers: Arc<FileMetadataCache>,
-    /// Threads to compute with.
-    pub(crate) threads: usize,
+    /// Bytes of objects.
+    pub(crate) blocks: Arc<Blocks>,
+    /// Footers.
+    footers: Arc<FileMetadataCache>,
+    /// Tables that were opened.
+    opened: Arc<OpenedTables>,
+    /// Functions, rules and settings; no tables and no store.
+    template: Arc<SessionState>,
     /// Bytes that operators may hold.
-    pub(crate) pool_bytes: usize,
+    pool_bytes: usize,
 }
 
 impl Environment {
-    pub(crate) fn new(http: reqwest::Client, threads: usize, pool_bytes: usize) -> Self {
-        Self {
+    /// For an engine with so many threads and so much memory in all.
+    pub(crate) fn new(http: reqwest::Client, threads: usize, memory_bytes: usize) -> Result<Self> {
+        Ok(Self {
             http,
+            blocks: Arc::new(Blocks::new((memory_bytes / 100 * BLOCKS_PERCENT) as u64)),
             footers: RuntimeEnv::default().cache_manager.get_file_metadata_cache(),
-            threads,
-            pool_bytes,
-        }
+            opened: Arc::default(),
+            template: Arc::new(template(threads)?),
+            pool_bytes: memory_bytes / 100 * POOL_PERCENT,
+        })
     }
 }
 
@@ -72,44 +90,50 @@ pub(crate) async fn open(
     for name in names {
         let granted =
             catalog.tables.get(name).ok_or_else(|| DataFusionError::Plan(format!("no table `{name}`")))?;
-        let table = GrantedTable::open(name, granted, &session.state(), &store).await?;
-        session.register_table(&**name, Arc::new(table))?;
+        let table = environment.opened.open(name, granted, &session.state(), &store).await?;
+        session.register_table(&**name, table)?;
     }
     Ok(session)
 }
 
+/// A session with a catalog, a store and a memory pool of its own.
 fn empty(environment: &Environment, store: Arc<GrantedStore>) -> Result<SessionContext> {
-    let state = SessionStateBuilder::new()
-        .with_config(config(environment)?)
+    let state = SessionStateBuilder::new_from_existing(SessionState::clone(&environment.template))
         .with_runtime_env(runtime(environment, store)?)
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_scalar_functions(functions::scalar())
-        .with_aggregate_functions(functions::aggregate())
-        .with_window_functions(functions::window())
-        .with_physical_optimizer_rules(rules())
+        .with_catalog_list(catalogs()?)
         .build();
     Ok(SessionContext::new_with_state(state))
 }
 
-/// The physical optimizer without its filter pushdown, which in this version of DataFusion resolves
-/// columns by name: where two columns of one name meet in a join, a predicate on one is moved to the
-/// other's table and drops rows (apache/datafusion#21246, #25296). The logical optimizer moves
-/// predicates to the tables all the same.
-fn rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules.filter(|rule| !rule.name().starts_with("FilterPushdown")).collect()
+fn catalogs() -> Result<Arc<dyn CatalogProviderList>> {
+    let (catalogs, catalog) = (MemoryCatalogProviderList::new(), MemoryCatalogProvider::new());
+    catalog.register_schema(SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
+    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+    Ok(Arc::new(catalogs))
 }
 
-fn config(environment: &Environment) -> Result<SessionConfig> {
+/// What all sessions of an engine share. Building it takes longer than many a query.
+fn template(threads: usize) -> Result<SessionState> {
+    Ok(SessionStateBuilder::new()
+        .with_config(config(threads)?)
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_scalar_functions(functions::scalar())
+        .with_aggregate_functions(functions::aggregate())
+        .with_window_functions(functions::window())
+        .with_physical_optimizer_rules(pushdown::careful(PhysicalOptimizer::new().rules))
+        .build())
+}
+
+fn config(threads: usize) -> Result<SessionConfig> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
-        .with_target_partitions(environment.threads)
+        .with_target_partitions(threads)
         .with_collect_statistics(true);
     let options = config.options_mut();
-    // Readers get the plain types that every Arrow library knows.
-    options.execution.parquet.schema_force_view_types = false;
-    options.sql_parser.map_string_types_to_utf8view = false;
+    // Slicing and comparing views copies nothing; results are made plain when they are encoded.
+    options.execution.parquet.schema_force_view_types = true;
     options.execution.meta_fetch_concurrency = ConfigNonZeroUsize::try_new(FOOTERS_AT_ONCE)?;
     Ok(config)
 }

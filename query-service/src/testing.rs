@@ -62,7 +62,7 @@ fn write(path: &Path, batch: &RecordBatch) {
 }
 
 pub(crate) fn environment() -> Environment {
-    Environment::new(store::http_client().unwrap(), 2, 256 << 20)
+    Environment::new(store::http_client().unwrap(), 2, 256 << 20).unwrap()
 }
 
 impl Warehouse {
@@ -106,6 +106,17 @@ impl Warehouse {
         self.catalog.tables.get_mut(&table.parse::<Name>().unwrap()).unwrap().columns = Some(columns);
     }
 
+    /// The store as a query over `catalog` has it, with what this warehouse's engine remembers.
+    pub(crate) fn store(&self, catalog: &EngineCatalog) -> Arc<GrantedStore> {
+        let (http, blocks) = (self.environment.http.clone(), Arc::clone(&self.environment.blocks));
+        Arc::new(GrantedStore::new(http, blocks, catalog))
+    }
+
+    /// Forgets what an engine remembers, as a new one would.
+    pub(crate) fn forget(&mut self) {
+        self.environment = environment();
+    }
+
     /// The rows of a query, as JSON.
     pub(crate) async fn ask(&self, sql: &str) -> Result<Value, Refused> {
         let bounds = Bounds { rows: 10_000, bytes: 1 << 20 };
@@ -119,7 +130,7 @@ impl Warehouse {
 
     /// The physical plan of a query, as text.
     pub(crate) async fn plan(&self, sql: &str) -> String {
-        let store = Arc::new(GrantedStore::new(self.environment.http.clone(), &self.catalog));
+        let store = self.store(&self.catalog);
         let statement = Statement::read(sql, &self.catalog.tables).unwrap();
         let session =
             session::open(&self.environment, &self.catalog, statement.tables(), store).await.unwrap();

@@ -3,8 +3,9 @@
 mod arrow;
 mod csv;
 mod json;
+mod plain;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use datafusion::{
     arrow::{array::RecordBatch, datatypes::SchemaRef, error::ArrowError},
@@ -56,14 +57,15 @@ pub(crate) async fn encode(
     format: QueryFormat,
     bounds: Bounds,
 ) -> Result<Encoded, Error> {
-    let mut writer = writer(format, batches.schema(), Buffer::new(bounds.bytes))?;
+    let schema = plain::schema(&batches.schema());
+    let mut writer = writer(format, Arc::clone(&schema), Buffer::new(bounds.bytes))?;
     let mut rows = 0;
     while let Some(batch) = batches.try_next().await? {
         rows += batch.num_rows() as u64;
         if rows > bounds.rows {
             return Err(Error::Rows(bounds.rows));
         }
-        writer.write(&batch)?;
+        writer.write(&plain::batch(&batch, &schema)?)?;
     }
     Ok(Encoded { rows, bytes: writer.finish()? })
 }
@@ -128,8 +130,6 @@ impl From<ArrowError> for Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use datafusion::{
         arrow::{
             array::Int64Array,

@@ -26,8 +26,6 @@ use crate::{session::Environment, store};
 const STACK_BYTES: usize = 32 << 20;
 /// Threads for what blocks: resolving names.
 const BLOCKING_THREADS: usize = 2;
-/// The part of the memory that operators may account for; the rest is for what they do not count.
-const POOL_SHARE: u64 = 60;
 
 /// Why an engine ends before the service closes its pipe.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +36,8 @@ enum Error {
     Pipe(#[from] io::Error),
     #[error("HTTP client: {0}")]
     Http(#[from] reqwest::Error),
+    #[error("settings: {0}")]
+    Settings(#[from] datafusion::error::DataFusionError),
     #[error("the query's task was lost: {0}")]
     Lost(#[from] tokio::task::JoinError),
 }
@@ -75,12 +75,8 @@ fn run() -> Result<(), Error> {
 }
 
 fn environment(setup: &Setup) -> Result<Environment, Error> {
-    let pool_bytes = setup.memory_bytes / 100 * POOL_SHARE;
-    Ok(Environment::new(
-        store::http_client()?,
-        setup.threads,
-        usize::try_from(pool_bytes).unwrap_or(usize::MAX),
-    ))
+    let memory_bytes = usize::try_from(setup.memory_bytes).unwrap_or(usize::MAX);
+    Ok(Environment::new(store::http_client()?, setup.threads, memory_bytes)?)
 }
 
 fn runtime(setup: &Setup) -> io::Result<Runtime> {

@@ -21,7 +21,8 @@ pub(crate) async fn answer(
     query: Query,
     unverified_sql: Vec<u8>,
 ) -> (Answer, Vec<u8>) {
-    let store = Arc::new(GrantedStore::new(environment.http.clone(), &query.catalog));
+    let (http, blocks) = (environment.http.clone(), Arc::clone(&environment.blocks));
+    let store = Arc::new(GrantedStore::new(http, blocks, &query.catalog));
     match execute(&environment, &query, &unverified_sql, Arc::clone(&store)).await {
         Ok((tables, encoded)) => (Answer::Done { rows: encoded.rows, tables }, encoded.bytes),
         Err(failure) => {

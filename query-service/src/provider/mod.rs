@@ -2,6 +2,7 @@
 //! whatever the user's query does.
 
 mod guard;
+mod opened;
 mod row_filter;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 use trace_contracts::Name;
 
+pub(crate) use self::opened::OpenedTables;
 use self::row_filter::VisibleRows;
 use crate::{catalog::EngineTable, store::GrantedStore};
 

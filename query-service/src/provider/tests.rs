@@ -185,3 +185,22 @@ async fn a_predicate_never_moves_to_another_column_of_its_name() {
         assert_eq!(warehouse.ask(sql).await.unwrap(), rows, "{sql}");
     }
 }
+
+/// One engine, the same objects, other grants: what was opened for one is not what another sees.
+#[tokio::test]
+async fn an_opened_table_is_of_one_kind_of_grant() {
+    let mut warehouse = Warehouse::new(&[("flights", &[flights()])]).await;
+    let count = "SELECT count(*) FROM flights";
+    let whole = warehouse.catalog.clone();
+    assert_eq!(warehouse.ask(count).await.unwrap(), json!([[12]]));
+    warehouse.filter("flights", "origin", jfk());
+    assert_eq!(warehouse.ask(count).await.unwrap(), json!([[6]]));
+    warehouse.filter("flights", "origin", FilterValue::Text("LGA".to_owned()));
+    assert_eq!(warehouse.ask(count).await.unwrap(), json!([[0]]));
+    warehouse.catalog = whole.clone();
+    warehouse.columns("flights", &["flight"]);
+    assert!(warehouse.ask("SELECT origin FROM flights").await.is_err());
+    warehouse.catalog = whole;
+    assert_eq!(warehouse.ask(count).await.unwrap(), json!([[12]]));
+    assert!(warehouse.ask("SELECT origin FROM flights").await.is_ok());
+}

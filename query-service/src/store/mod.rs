@@ -1,25 +1,29 @@
 //! An object store of exactly the granted objects, read by their presigned addresses.
 
+mod blocks;
+mod fetch;
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashMap,
     fmt,
     ops::Range,
-    sync::{Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use chrono::DateTime;
 use futures::{StreamExt, stream, stream::BoxStream};
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, path::Path,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, coalesce_ranges, path::Path,
 };
-use reqwest::{Response, StatusCode, header};
 use tokio::sync::OnceCell;
 use trace_contracts::Sha256;
 
+pub(crate) use self::{blocks::Blocks, fetch::http_client};
 use crate::catalog::{EngineCatalog, EngineObject};
 
 /// Objects up to this size are fetched whole, once a query: one request instead of one for the
@@ -27,12 +31,13 @@ use crate::catalog::{EngineCatalog, EngineObject};
 const WHOLE_BYTES: u64 = 1 << 20;
 /// What whole objects may take in all.
 const WHOLE_BYTES_IN_ALL: u64 = 64 << 20;
-/// Tries of one request, where the connection or the store fails.
-const TRIES: usize = 3;
+/// Ranges of one object that are this near to each other are fetched in one request.
+const GAP_BYTES: u64 = 256 << 10;
 
 /// The granted objects. Listing, writing and every other path are refused.
 pub(crate) struct GrantedStore {
     http: reqwest::Client,
+    blocks: Arc<Blocks>,
     objects: HashMap<Path, Granted>,
     failure: Mutex<Option<Failure>>,
 }
@@ -57,9 +62,20 @@ pub(crate) enum Failure {
     Away(String),
 }
 
+impl Granted {
+    /// Refuses what a footer claims and the object can't have.
+    fn has(&self, range: &Range<u64>) -> Result<()> {
+        if range.start <= range.end && range.end <= self.object.size {
+            return Ok(());
+        }
+        let source = format!("bytes {range:?} of an object of {}", self.object.size).into();
+        Err(Error::Generic { store: "granted", source })
+    }
+}
+
 impl GrantedStore {
     /// The store of a catalog's objects.
-    pub(crate) fn new(http: reqwest::Client, catalog: &EngineCatalog) -> Self {
+    pub(crate) fn new(http: reqwest::Client, blocks: Arc<Blocks>, catalog: &EngineCatalog) -> Self {
         let mut left = WHOLE_BYTES_IN_ALL;
         let mut objects = HashMap::new();
         for object in catalog.tables.values().flat_map(|table| table.objects.iter()) {
@@ -68,7 +84,7 @@ impl GrantedStore {
             let whole = fits.then(OnceCell::new);
             objects.insert(path(object), Granted { object: object.clone(), whole });
         }
-        Self { http, objects, failure: Mutex::default() }
+        Self { http, blocks, objects, failure: Mutex::default() }
     }
 
     /// The object as DataFusion knows it. Its path is a hash of its identity, so that what is cached
@@ -88,89 +104,39 @@ impl GrantedStore {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn read(&self, granted: &Granted, range: Range<u64>) -> Result<Bytes, Failure> {
+    fn granted(&self, location: &Path) -> Result<&Granted> {
+        self.objects.get(location).ok_or_else(|| Error::NotFound {
+            path: location.to_string(),
+            source: "it is not a granted object".into(),
+        })
+    }
+
+    async fn read(&self, at: &Path, granted: &Granted, range: Range<u64>) -> Result<Bytes, Failure> {
         let object = &granted.object;
-        let Some(whole) = &granted.whole else { return self.fetch(object, range).await };
-        let whole = whole.get_or_try_init(|| self.fetch(object, 0..object.size)).await?;
+        let Some(whole) = &granted.whole else { return self.read_block(at, object, range).await };
+        let whole = whole.get_or_try_init(|| self.read_block(at, object, 0..object.size)).await?;
         Ok(whole.slice(range.start as usize..range.end as usize))
     }
 
-    async fn fetch(&self, object: &EngineObject, range: Range<u64>) -> Result<Bytes, Failure> {
-        let mut failure = Failure::Away(object.label.clone());
-        for _ in 0..TRIES {
-            match self.fetch_once(object, &range).await {
-                Err(away @ Failure::Away(_)) => failure = away,
-                verdict => return verdict,
-            }
+    /// A range from the blocks, or else from the object store.
+    async fn read_block(
+        &self,
+        at: &Path,
+        object: &EngineObject,
+        range: Range<u64>,
+    ) -> Result<Bytes, Failure> {
+        if let Some(bytes) = self.blocks.get(at, &range) {
+            return Ok(bytes);
         }
-        Err(failure)
+        let bytes = fetch::fetch(&self.http, object, range.clone()).await?;
+        self.blocks.put(at, range.start, &bytes);
+        Ok(bytes)
     }
-
-    async fn fetch_once(&self, object: &EngineObject, range: &Range<u64>) -> Result<Bytes, Failure> {
-        let away = || Failure::Away(object.label.clone());
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        let response = self
-            .http
-            .get(object.url.expose())
-            .header(header::IF_MATCH, format!("\"{}\"", object.etag))
-            .header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1))
-            .send()
-            .await
-            .map_err(|_| away())?;
-        check(&response, object, range)?;
-        body(response, (range.end - range.start) as usize).await?.ok_or_else(away)
-    }
-}
-
-/// Whether the answer is the range that was asked for, of the object that was pinned.
-fn check(response: &Response, object: &EngineObject, range: &Range<u64>) -> Result<(), Failure> {
-    let label = || object.label.clone();
-    let whole = *range == (0..object.size);
-    match response.status() {
-        StatusCode::PARTIAL_CONTENT => {}
-        StatusCode::OK if whole => {}
-        StatusCode::NOT_FOUND | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
-            return Err(Failure::Changed(label()));
-        }
-        status if status.is_client_error() => return Err(Failure::Refused(label())),
-        _ => return Err(Failure::Away(label())),
-    }
-    let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-    if etag.map(|etag| etag.trim_matches('"')) != Some(&object.etag) {
-        return Err(Failure::Changed(label()));
-    }
-    Ok(())
-}
-
-/// The body if it has exactly `expected` bytes; stops reading at the first byte too many.
-async fn body(response: Response, expected: usize) -> Result<Option<Bytes>, Failure> {
-    let mut bytes = BytesMut::with_capacity(expected);
-    let mut chunks = response.bytes_stream();
-    while let Some(chunk) = chunks.next().await {
-        let Ok(chunk) = chunk else { return Ok(None) };
-        if bytes.len() + chunk.len() > expected {
-            return Ok(None);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok((bytes.len() == expected).then(|| bytes.freeze()))
 }
 
 fn path(object: &EngineObject) -> Path {
     let identity = format!("{}\n{}\n{}", object.label, object.etag, object.size);
     Path::from(format!("{}.parquet", Sha256::of(identity.as_bytes())))
-}
-
-/// A client for presigned addresses: no redirects, no proxies, no waiting for ever.
-pub(crate) fn http_client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .read_timeout(Duration::from_secs(10))
-        .build()
 }
 
 impl fmt::Debug for GrantedStore {
@@ -192,17 +158,14 @@ fn refused(operation: &str) -> Error {
 #[async_trait]
 impl ObjectStore for GrantedStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let granted = self.objects.get(location).ok_or_else(|| Error::NotFound {
-            path: location.to_string(),
-            source: "it is not a granted object".into(),
-        })?;
+        let granted = self.granted(location)?;
         let size = granted.object.size;
         let asked = options.range.as_ref().map_or(Ok(0..size), |range| range.as_range(size));
         let range = asked.map_err(|error| Error::Generic { store: "granted", source: Box::new(error) })?;
         let bytes = if options.head {
             Bytes::new()
         } else {
-            self.read(granted, range.clone()).await.map_err(|failure| self.failed(failure))?
+            self.read(location, granted, range.clone()).await.map_err(|failure| self.failed(failure))?
         };
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed()),
@@ -210,6 +173,23 @@ impl ObjectStore for GrantedStore {
             range,
             attributes: object_store::Attributes::default(),
         })
+    }
+
+    /// What blocks have comes from them; the rest in as few requests as are sensible.
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let granted = self.granted(location)?;
+        ranges.iter().try_for_each(|range| granted.has(range))?;
+        let known = |range: &Range<u64>| self.blocks.get(location, range);
+        let mut found: Vec<Option<Bytes>> = ranges.iter().map(known).collect();
+        let missing = |(range, found): (&Range<u64>, &Option<Bytes>)| found.is_none().then(|| range.clone());
+        let missing: Vec<Range<u64>> = ranges.iter().zip(&found).filter_map(missing).collect();
+        let fetch = |range| self.read(location, granted, range);
+        let fetched = coalesce_ranges(&missing, fetch, GAP_BYTES).await;
+        let mut fetched = fetched.map_err(|failure| self.failed(failure))?.into_iter();
+        for slot in found.iter_mut().filter(|slot| slot.is_none()) {
+            *slot = fetched.next();
+        }
+        Ok(found.into_iter().flatten().collect())
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
