@@ -16,6 +16,13 @@ use nix::{
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Mounted,
+    Folder,
 }
 
 impl Disk {
@@ -28,7 +35,16 @@ impl Disk {
         let size = format!("size={bytes},mode=755");
         mount(Some("trace-chaos"), path, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(&*size))
             .with_context(|| format!("a disk can't be mounted at {}: chaos runs need root", path.display()))?;
-        Ok(Self { path: path.to_owned() })
+        Ok(Self { path: path.to_owned(), kind: Kind::Mounted })
+    }
+
+    /// A folder that is no disk of its own, for runs in which none is filled.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn folder(path: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(path)?;
+        Ok(Self { path: path.to_owned(), kind: Kind::Folder })
     }
 
     /// Where it is.
@@ -73,6 +89,9 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        if self.kind == Kind::Folder {
+            return;
+        }
         // Lazily, so that what still closes its files does not keep it in the tree.
         if let Err(error) = umount2(&self.path, MntFlags::MNT_DETACH) {
             tracing::warn!(path = %self.path.display(), %error, "a disk stays mounted");

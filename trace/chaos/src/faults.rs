@@ -70,6 +70,7 @@ async fn cause(platform: &Platform, Fault { what, lasts, .. }: Fault) -> anyhow:
             pass(lasts).await;
             platform.dials[&target].clock(0)?;
         }
+        What::Step(seconds) => platform.dials[&Target::Postgres].set_clock(seconds)?,
         What::DiskFull(target) => {
             platform.disks[&target].fill()?;
             pass(lasts).await;
@@ -92,6 +93,7 @@ const fn target(what: What) -> Option<Target> {
         | What::Clock(target, _)
         | What::DiskFull(target)
         | What::DiskSlow(target, _) => Some(target),
+        What::Step(_) => Some(Target::Postgres),
         What::Cut => None,
     }
 }
@@ -107,6 +109,7 @@ const fn name(what: What) -> &'static str {
         What::Pause(Target::Store) => "pause_store",
         What::Clock(Target::Postgres, _) => "clock_of_postgres",
         What::Clock(..) => "clock_of_another",
+        What::Step(_) => "clock_set_forward",
         What::DiskFull(_) => "disk_full",
         What::DiskSlow(..) => "disk_slow",
         What::Cut => "all_cut",

@@ -20,6 +20,7 @@ mod platform;
 mod ports;
 mod progress;
 mod proxy;
+mod rolling;
 mod run;
 pub mod service;
 mod shim;
@@ -28,5 +29,6 @@ mod wait;
 mod weather;
 mod workshop;
 
+pub use rolling::{Rolled, rolling_restart};
 pub use run::{Options, Outcome, run};
 pub use workshop::Workshop;

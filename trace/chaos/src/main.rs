@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use futures::{StreamExt as _, stream};
 use serde_json::json;
 use trace_chaos::{
     Options, Outcome, Workshop, run,
@@ -25,6 +26,9 @@ struct Arguments {
     /// What runs the tasks' code. Absent: the sandbox for every tenth seed, nothing for the others.
     #[arg(long)]
     launcher: Option<Launcher>,
+    /// Runs at the same time: much of a run is waiting.
+    #[arg(long, default_value_t = 2)]
+    at_once: usize,
     /// Where logs of runs that failed are kept.
     #[arg(long, default_value = "target/chaos")]
     keep: PathBuf,
@@ -81,6 +85,11 @@ async fn serve(service: Service) -> anyhow::Result<()> {
     }
 }
 
+/// The sandbox costs more than all the rest of a task: a tenth of the seeds has it.
+const fn launcher_of(seed: u64) -> Launcher {
+    if seed.is_multiple_of(10) { Launcher::Process } else { Launcher::Scripted }
+}
+
 /// Lost and twice, and the runs that were not as they must be.
 #[derive(Debug, Default)]
 struct Sum {
@@ -95,22 +104,26 @@ async fn chaos(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let folder = tempfile::Builder::new().prefix("trace-chaos-").tempdir()?;
     let workshop = Workshop::new(folder.path(), &std::env::current_exe()?)?;
     let mut sum = Sum::default();
-    for seed in arguments.seeds.clone() {
-        let launcher = arguments.launcher.unwrap_or(if seed % 10 == 0 { Launcher::Process } else { Launcher::Scripted });
+    let one = async |seed: u64| {
+        let launcher = arguments.launcher.unwrap_or(launcher_of(seed));
         let options = Options { seed, tasks: arguments.tasks, launcher };
         let began = Instant::now();
         let outcome = run(&workshop, options).await;
-        let failed = tell(&options, &outcome, began);
+        (options, tell(&options, &outcome, began), outcome)
+    };
+    let mut runs = stream::iter(arguments.seeds.clone()).map(one).buffer_unordered(arguments.at_once.max(1));
+    while let Some((options, verdict, outcome)) = runs.next().await {
+        let Options { seed, tasks, launcher } = options;
         sum.runs += 1;
-        sum.tasks += arguments.tasks;
+        sum.tasks += tasks;
         if let Ok(outcome) = &outcome {
             sum.lost += outcome.findings.lost.len();
             sum.twice += outcome.findings.twice.len();
         }
-        if failed == Verdict::Failed {
+        if verdict == Verdict::Failed {
             sum.failed.push(seed);
             keep(&workshop, seed, &arguments.keep)?;
-            println!("repeat it: make chaos SEEDS={seed} TASKS={} LAUNCHER={}", arguments.tasks, launcher.as_str());
+            println!("  repeat it: make chaos SEEDS={seed} TASKS={tasks} LAUNCHER={}", launcher.as_str());
         }
         fs::remove_dir_all(workshop.folder_of(seed)).context("a run's folder can't be removed")?;
     }

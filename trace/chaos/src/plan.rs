@@ -42,6 +42,8 @@ pub enum What {
     Pause(Target),
     /// The process's time of day is so many seconds off, and back afterwards.
     Clock(Target, i64),
+    /// PostgreSQL's time of day is set forward by so many seconds, for good.
+    Step(i64),
     /// The process's disk has no byte left.
     DiskFull(Target),
     /// Each `fsync` and each write of a file takes so many microseconds longer.
@@ -130,13 +132,15 @@ fn kinds(seed: u64, dice: &mut Dice) -> Vec<What> {
     ];
     // Which clock and which disk: in turn, so that neighbouring seeds cover all.
     let targets = [any_dispatcher(dice), any_worker(dice), Target::Postgres, Target::Store];
-    let minutes = |dice: &mut Dice| {
-        let seconds = i64::try_from(dice.between(60, 300)).unwrap_or(60);
-        if dice.per_mille(500) { seconds } else { -seconds }
-    };
-    let turn = usize::try_from(seed % 4).unwrap_or(0);
-    whats.push(What::Clock(targets[turn], minutes(dice)));
-    whats.push(What::Clock(Target::Postgres, minutes(dice)));
+    let minutes = |dice: &mut Dice| i64::try_from(dice.between(60, 180)).unwrap_or(60);
+    let seconds = minutes(dice);
+    let off = if dice.per_mille(500) { seconds } else { -seconds };
+    whats.push(What::Clock(targets[usize::try_from(seed % 4).unwrap_or(0)], off));
+    whats.push(match seed % 3 {
+        0 => What::Step(minutes(dice)),
+        1 => What::Clock(Target::Postgres, minutes(dice)),
+        _ => What::Clock(Target::Postgres, -minutes(dice)),
+    });
     let disks = [Target::Worker(0), Target::Postgres, Target::Store];
     whats.push(What::DiskFull(disks[usize::try_from(seed % 3).unwrap_or(0)]));
     whats.push(What::DiskSlow(disks[usize::try_from((seed + 1) % 3).unwrap_or(0)], dice.between(1_000, 30_000)));
@@ -155,7 +159,7 @@ fn lasts(what: What, dice: &mut Dice) -> Duration {
         What::Kill(_) => dice.millis(50, 1_500),
         What::Pause(_) | What::Clock(..) => dice.millis(200, 5_000),
         What::DiskFull(_) | What::DiskSlow(..) => dice.millis(300, 3_000),
-        What::Cut => Duration::ZERO,
+        What::Cut | What::Step(_) => Duration::ZERO,
     }
 }
 
@@ -197,5 +201,6 @@ mod tests {
         }
         assert!(has(&|what| matches!(what, What::Clock(Target::Postgres, ..-60))));
         assert!(has(&|what| matches!(what, What::Clock(Target::Postgres, 60..))));
+        assert!(has(&|what| matches!(what, What::Step(60..))));
     }
 }

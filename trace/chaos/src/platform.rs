@@ -61,7 +61,17 @@ pub struct Platform {
     pub client: Client,
     /// Where all of it lies.
     pub folder: PathBuf,
+    listens: Vec<Listens>,
     _proxies: (Vec<HttpProxy>, Vec<PostgresProxy>),
+}
+
+/// What processes keep their files on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disks {
+    /// A small disk each, which can be filled; mounting it takes root.
+    Small,
+    /// A folder each.
+    Folders,
 }
 
 /// Where one dispatcher listens.
@@ -84,7 +94,12 @@ impl Platform {
     ///
     /// # Errors
     /// When something does not start within a minute.
-    pub async fn start(workshop: &Workshop, seed: u64, launcher: Launcher) -> anyhow::Result<Self> {
+    pub async fn start(
+        workshop: &Workshop,
+        seed: u64,
+        launcher: Launcher,
+        kind: Disks,
+    ) -> anyhow::Result<Self> {
         let folder = workshop.folder_of(seed);
         fs::create_dir_all(folder.join("log"))?;
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
@@ -95,7 +110,7 @@ impl Platform {
             folder: folder.clone(),
             processes: BTreeMap::new(),
             dials: all_dials(&folder)?,
-            disks: disks(&folder)?,
+            disks: disks(&folder, kind)?,
         };
         let server = parts.postgres().await?;
         let store = parts.store().await?;
@@ -125,7 +140,15 @@ impl Platform {
         let client = Client::new(users_at.url(), user_token(&users)?)?;
         let Parts { processes, dials, disks, .. } = parts;
         let _proxies = (vec![users_at, tasks_at, workers_at], relays);
-        Ok(Self { processes, dials, disks, server, store, scissors, weather, client, folder, _proxies })
+        Ok(Self { processes, dials, disks, server, store, scissors, weather, client, folder, listens, _proxies })
+    }
+
+    /// Waits until a dispatcher takes requests.
+    ///
+    /// # Errors
+    /// When it does not within a minute.
+    pub async fn dispatcher_ready(&self, number: usize) -> anyhow::Result<()> {
+        ready(self.listens[number].users).await
     }
 
     /// The process of a target.
@@ -201,13 +224,7 @@ impl Parts<'_> {
         let path = self.configuration(&name, &config)?;
         let arguments = vec!["dispatcher".into(), path, store.sessions.clone().into()];
         self.spawn(Target::Dispatcher(number), &name, arguments, Vec::new());
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
-        let health = format!("http://{}/readyz", at.users);
-        until(&format!("{name} starts"), START, async || {
-            client.get(&health).send().await.ok()?.error_for_status().ok()
-        })
-        .await
-        .map(drop)
+        ready(at.users).await
     }
 
     fn worker(
@@ -269,6 +286,17 @@ impl Parts<'_> {
     }
 }
 
+/// Waits until a dispatcher says that it is ready.
+async fn ready(at: SocketAddr) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+    let health = format!("http://{at}/readyz");
+    until("a dispatcher starts", START, async || {
+        client.get(&health).send().await.ok()?.error_for_status().ok()
+    })
+    .await
+    .map(drop)
+}
+
 fn all_targets() -> impl Iterator<Item = Target> {
     [Target::Postgres, Target::Store]
         .into_iter()
@@ -285,7 +313,7 @@ fn all_dials(folder: &Path) -> anyhow::Result<BTreeMap<Target, Dials>> {
 }
 
 /// Small ones: filling them costs memory.
-fn disks(folder: &Path) -> anyhow::Result<BTreeMap<Target, Disk>> {
+fn disks(folder: &Path, kind: Disks) -> anyhow::Result<BTreeMap<Target, Disk>> {
     const MIB: u64 = 1 << 20;
     let mut disks = BTreeMap::new();
     for target in all_targets() {
@@ -295,7 +323,12 @@ fn disks(folder: &Path) -> anyhow::Result<BTreeMap<Target, Disk>> {
             Target::Worker(number) => (format!("worker-{number}"), 48 * MIB),
             Target::Dispatcher(_) => continue,
         };
-        disks.insert(target, Disk::mount(&folder.join("disk").join(name), bytes)?);
+        let path = folder.join("disk").join(name);
+        let disk = match kind {
+            Disks::Small => Disk::mount(&path, bytes)?,
+            Disks::Folders => Disk::folder(&path)?,
+        };
+        disks.insert(target, disk);
     }
     Ok(disks)
 }

@@ -26,7 +26,7 @@ use crate::{
     dice::Dice,
     faults::conduct,
     plan::{DISPATCHERS, Plan, Target, WORKERS},
-    platform::Platform,
+    platform::{Disks, Platform},
     progress,
     service::worker::Launcher,
     wait::{pass, until},
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// Without any task's end for so long, a run is stuck.
-const STUCK: Duration = Duration::from_secs(150);
+const STUCK: Duration = Duration::from_secs(260);
 /// A service drains within this time.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -103,9 +103,9 @@ pub async fn run(workshop: &Workshop, options: Options) -> anyhow::Result<Outcom
     let Options { seed, tasks, launcher } = options;
     let work = Work::new(seed, tasks);
     let plan = Plan::new(seed, work.ends());
-    let platform = Arc::new(Platform::start(workshop, seed, launcher).await?);
+    let platform = Arc::new(Platform::start(workshop, seed, launcher, Disks::Small).await?);
     let (progress, _following) = progress::follow(platform.server.clone());
-    deploy(&platform, workshop, &work).await?;
+    deploy(&platform, workshop, &work.dags).await?;
     let started = Instant::now();
     platform.weather.begin(plan.rates);
     let breaking = async {
@@ -145,10 +145,14 @@ pub async fn run(workshop: &Workshop, options: Options) -> anyhow::Result<Outcom
     })
 }
 
-async fn deploy(platform: &Platform, workshop: &Workshop, work: &Work) -> anyhow::Result<()> {
+/// Uploads the UDF and deploys DAGs.
+///
+/// # Errors
+/// When the user's client gives up.
+pub(crate) async fn deploy(platform: &Platform, workshop: &Workshop, dags: &[Dag]) -> anyhow::Result<()> {
     let bundle = bundle(workshop)?;
     let sha256 = platform.client.upload(&bundle).await?;
-    for dag in &work.dags {
+    for dag in dags {
         let blob = Blob { sha256, size: bundle.len() as u64 };
         let request = DeployRequest { yaml: dag.yaml(), blobs: [("udf".to_owned(), blob)].into() };
         let _deployed: DeployReply = platform.client.post("v1/dags", &request, None).await?;

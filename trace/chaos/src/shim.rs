@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicI64, Ordering},
     time::Duration,
 };
 
@@ -22,6 +23,8 @@ pub struct Shim(PathBuf);
 pub struct Dials {
     path: PathBuf,
     file: File,
+    /// Seconds by which the clock is off for good.
+    set_to: AtomicI64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -66,15 +69,25 @@ impl Dials {
         fs::write(path, [0; 24])?;
         // PostgreSQL runs as another user.
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
-        Ok(Self { path: path.to_owned(), file: File::options().write(true).open(path)? })
+        Ok(Self { path: path.to_owned(), file: File::options().write(true).open(path)?, set_to: AtomicI64::new(0) })
     }
 
-    /// Moves the time of day by so many seconds from the true one.
+    /// Moves the time of day by so many seconds from what it was last set to; 0 moves it back.
     ///
     /// # Errors
     /// When the file can't be written.
     pub fn clock(&self, seconds: i64) -> anyhow::Result<()> {
-        self.turn(Dial::ClockOffsetNanos, seconds * 1_000_000_000)
+        let off = self.set_to.load(Ordering::Relaxed) + seconds;
+        self.turn(Dial::ClockOffsetNanos, off * 1_000_000_000)
+    }
+
+    /// Sets the clock forward by so many seconds, for good.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
+        self.set_to.fetch_add(seconds, Ordering::Relaxed);
+        self.clock(0)
     }
 
     /// Makes the disk slower.

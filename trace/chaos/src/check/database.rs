@@ -60,6 +60,25 @@ pub async fn database(
     Ok(())
 }
 
+/// Checks that no attempt ended for another reason than its own code.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn no_attempt_lost(
+    connection: &mut PgConnection,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let lost: Vec<(i64, i64, String)> = sqlx::query_as(
+        "select attempt_id, task_id, concat(outcome, ': ', detail) from attempts where outcome <> 'exit'",
+    )
+    .fetch_all(connection)
+    .await?;
+    for (attempt, task, how) in lost {
+        findings.wrong(format!("a{attempt} of {} was lost: {how}", shown(task)));
+    }
+    Ok(())
+}
+
 async fn nothing_runs(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
     for table in ["ready", "delayed", "leases"] {
         let sql = format!("select task_id from {table}");

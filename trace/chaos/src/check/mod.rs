@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use trace_contracts::RunId;
 
-pub use database::database;
+pub use database::{database, no_attempt_lost};
 pub use events::events;
 pub use leftovers::{left_behind, left_by_workers};
 pub use objects::objects;
