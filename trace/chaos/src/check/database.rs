@@ -46,6 +46,7 @@ pub async fn database(
     findings.must((count == i64::try_from(runs.len())?).into(), || {
         format!("{count} runs were started where {} were asked for", runs.len())
     });
+    currents(connection, findings).await?;
     let tables = read(connection).await?;
     for attempt in &tables.both_ways {
         findings.twice(*attempt, format!("a{attempt} has a commit and ended otherwise as well"));
@@ -212,7 +213,7 @@ fn one(task: i64, end: End, tables: &Tables, findings: &mut Findings) {
     });
 }
 
-/// A job's dataset version: complete exactly when all its partitions are committed, cut over once.
+/// A job's dataset version: complete exactly when all its partitions are committed, current once at most.
 fn version(first: i64, committed: i32, partitions: usize, tables: &Tables, findings: &mut Findings) {
     let id = format!("dv{}", shown(first).trim_start_matches('t'));
     let Some(version) = tables.versions.get(&first) else {
@@ -230,8 +231,27 @@ fn version(first: i64, committed: i32, partitions: usize, tables: &Tables, findi
         )
     });
     match (tables.cut_overs.get(&first).copied().unwrap_or(0), whole) {
-        (0, false) | (1, true) => {}
-        (0, true) => findings.wrong(format!("{id} is complete and never became current")),
+        (0, _) | (1, true) => {}
+        (1, false) => findings.wrong(format!("{id} became current and is not complete")),
         (times, _) => findings.twice(first, format!("{id} became current {times} times")),
     }
+}
+
+/// A published dataset's current version is the newest one that is complete.
+async fn currents(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
+    let wrong: Vec<(String, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "select * from (
+            select d.name, d.current_version, (
+                select max(v.dataset_version_id) from dataset_versions v
+                where v.dataset_id = d.dataset_id and v.completed_at is not null
+            ) as newest
+            from datasets d where d.name is not null
+        ) published where current_version is distinct from newest",
+    )
+    .fetch_all(connection)
+    .await?;
+    for (name, current, newest) in wrong {
+        findings.wrong(format!("`{name}` is at version {current:?}, and its newest complete one is {newest:?}"));
+    }
+    Ok(())
 }
