@@ -79,11 +79,8 @@ async fn workers_go_on_with_leases_of_an_earlier_version() {
     assert!(verdicts.iter().all(|verdict| matches!(verdict, HeartbeatVerdict::Extended { .. })));
     let ended = |fence: Fence, outcome| Completion { fence, outcome };
     let why = Outcome::Failed { reason: FailureReason::WorkerStopping, detail: "an upgrade".to_owned() };
-    let completions = vec![
-        ended(held[0], Outcome::Succeeded),
-        ended(held[1], Outcome::Succeeded),
-        ended(held[2], why),
-    ];
+    let completions =
+        vec![ended(held[0], Outcome::Succeeded), ended(held[1], Outcome::Succeeded), ended(held[2], why)];
     let verdicts = platform.complete(completions.clone()).await;
     assert_eq!(verdicts, vec![CompleteVerdict::Recorded; 3]);
     assert_eq!(platform.complete(completions).await[0], CompleteVerdict::Recorded, "sent again");
@@ -132,7 +129,12 @@ async fn dead_letters_of_an_earlier_version_are_still_there() {
 #[ignore = "writes tests/fixtures/schema-1.sql anew, which is only right before migration 1 is released"]
 async fn write_the_fixture() {
     let platform = Platform::start().await;
-    platform.run(spec("done", vec![partitioned(job("a"), 2), reading(job("b"), "a", Source::WholeJob { job: 0 })])).await;
+    platform
+        .run(spec(
+            "done",
+            vec![partitioned(job("a"), 2), reading(job("b"), "a", Source::WholeJob { job: 0 })],
+        ))
+        .await;
     assert_eq!(platform.work_off().await, 3);
     platform.run(spec("broken", vec![retrying(job("a"), 0, 0)])).await;
     let lease = platform.claim_one().await;
@@ -152,7 +154,10 @@ async fn write_the_fixture() {
     assert!(ready.is_empty() && rest.len() == 3);
     // One fails and waits, one is given back and is ready, one stays leased.
     platform
-        .complete(vec![failed(&rest[1], FailureReason::Exit), failed(&rest[0], FailureReason::WorkerStopping)])
+        .complete(vec![
+            failed(&rest[1], FailureReason::Exit),
+            failed(&rest[0], FailureReason::WorkerStopping),
+        ])
         .await;
     platform.assert_consistent().await;
     sqlx::query("update workers set token_sha256 = sha256($1) where kind = 'worker'")
@@ -170,9 +175,13 @@ async fn write_the_fixture() {
     let dump = String::from_utf8(output.stdout).unwrap();
     // Commands of psql, comments, and the schema that every database has.
     let kept = dump.lines().filter(|line| {
-        !line.starts_with('\\') && !line.starts_with("--") && !line.is_empty() && !line.contains("SCHEMA public")
+        !line.starts_with('\\')
+            && !line.starts_with("--")
+            && !line.is_empty()
+            && !line.contains("SCHEMA public")
     });
-    let mut text = String::from("-- A database at migration 1, with tasks in flight; see tests/it/upgrade.rs.\n");
+    let mut text =
+        String::from("-- A database at migration 1, with tasks in flight; see tests/it/upgrade.rs.\n");
     kept.for_each(|line| text.extend([line, "\n"]));
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/schema-1.sql");
     std::fs::write(path, text).unwrap();

@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
+use crate::wait::pass;
 use anyhow::{Context as _, bail};
 use rand::Rng as _;
 use reqwest::{Method, StatusCode, header::RETRY_AFTER};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
-use crate::wait::pass;
 use trace_contracts::{Problem, RunId, Secret, Sha256, wire::header::IDEMPOTENCY_KEY, wire::user::RunInfo};
 
 /// The first pause; doubled for each further one.
@@ -113,13 +113,7 @@ impl Client {
         }
     }
 
-    async fn once(
-        &self,
-        method: &Method,
-        path: &str,
-        body: &[u8],
-        key: Option<&str>,
-    ) -> anyhow::Result<Try> {
+    async fn once(&self, method: &Method, path: &str, body: &[u8], key: Option<&str>) -> anyhow::Result<Try> {
         let url = format!("{}{path}", self.base);
         let mut request = self.http.request(method.clone(), url).bearer_auth(self.token.expose());
         if !body.is_empty() {
@@ -141,7 +135,8 @@ impl Client {
         if status.is_success() {
             return Ok(Try::Answered(body.to_vec()));
         }
-        let why = serde_json::from_slice::<Problem>(&body).map_or_else(|_| String::new(), |problem| problem.detail);
+        let why =
+            serde_json::from_slice::<Problem>(&body).map_or_else(|_| String::new(), |problem| problem.detail);
         if !may_pass(status) {
             return Err(anyhow::anyhow!("{method} {path}: {status}: {why}")).context("refused for good");
         }
@@ -152,6 +147,7 @@ impl Client {
 
 /// Whether the same request may be answered otherwise later.
 fn may_pass(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT
+    status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
 }
-

@@ -119,7 +119,9 @@ impl Dag {
             let _ = writeln!(yaml, "  - name: {}\n    udf: {{ language: rust, path: udf }}", job.name);
             let _ = match job.written {
                 Written::Whole => Ok(()),
-                Written::List => writeln!(yaml, "    partitions: {{ list: [{}] }}", job.partitions.join(", ")),
+                Written::List => {
+                    writeln!(yaml, "    partitions: {{ list: [{}] }}", job.partitions.join(", "))
+                }
                 Written::SameAs(other) => writeln!(yaml, "    partitions: {{ same_as: {other} }}"),
             };
             if !job.inputs.is_empty() {

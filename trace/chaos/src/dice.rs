@@ -14,9 +14,9 @@ impl Dice {
     #[must_use]
     pub fn new(seed: u64, stream: &str) -> Self {
         // FNV-1a: any fixed function of the name does.
-        let name = stream
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let name = stream.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self(StdRng::seed_from_u64(seed ^ name))
     }
 

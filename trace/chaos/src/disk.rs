@@ -34,7 +34,9 @@ impl Disk {
         fs::create_dir_all(path)?;
         let size = format!("size={bytes},mode=755");
         mount(Some("trace-chaos"), path, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(&*size))
-            .with_context(|| format!("a disk can't be mounted at {}: chaos runs need root", path.display()))?;
+            .with_context(|| {
+                format!("a disk can't be mounted at {}: chaos runs need root", path.display())
+            })?;
         Ok(Self { path: path.to_owned(), kind: Kind::Mounted })
     }
 

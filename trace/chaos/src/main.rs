@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use futures::{StreamExt as _, stream};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 use trace_chaos::{
     Options, Outcome, Workshop, run,
     service::{dispatcher, store, worker, worker::Launcher},
@@ -15,7 +16,10 @@ use url::Url;
 
 /// Breaks a platform as seeds say, and checks that nothing was lost and nothing came twice.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:\n  trace-chaos --seeds 0..100 --tasks 2000\n  trace-chaos --seeds 17 --launcher process")]
+#[command(
+    version,
+    after_help = "Examples:\n  trace-chaos --seeds 0..100 --tasks 2000\n  trace-chaos --seeds 17 --launcher process"
+)]
 struct Arguments {
     /// A range such as `0..100`, or one seed.
     #[arg(long, default_value = "0..100", value_parser = seeds)]
@@ -33,7 +37,7 @@ struct Arguments {
     #[arg(long, default_value = "target/chaos")]
     keep: PathBuf,
     /// Which log lines the harness writes.
-    #[arg(long, default_value = "warn")]
+    #[arg(long, default_value = "warn,sqlx=error")]
     log: String,
     #[command(subcommand)]
     part: Option<Part>,
@@ -72,7 +76,13 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         None => {
             telemetry::init(&arguments.log, Format::Text);
-            chaos(arguments).await
+            let mut terminated = signal(SignalKind::terminate())?;
+            // Whatever ends the runs, their processes are ended and their disks unmounted.
+            tokio::select! {
+                done = chaos(arguments) => done,
+                _ = terminated.recv() => anyhow::bail!("told to stop"),
+                _ = tokio::signal::ctrl_c() => anyhow::bail!("told to stop"),
+            }
         }
     }
 }

@@ -143,7 +143,10 @@ fn kinds(seed: u64, dice: &mut Dice) -> Vec<What> {
     });
     let disks = [Target::Worker(0), Target::Postgres, Target::Store];
     whats.push(What::DiskFull(disks[usize::try_from(seed % 3).unwrap_or(0)]));
-    whats.push(What::DiskSlow(disks[usize::try_from((seed + 1) % 3).unwrap_or(0)], dice.between(1_000, 30_000)));
+    whats.push(What::DiskSlow(
+        disks[usize::try_from((seed + 1) % 3).unwrap_or(0)],
+        dice.between(1_000, 30_000),
+    ));
     if dice.per_mille(300) {
         whats.push(What::Pause(Target::Store));
     }

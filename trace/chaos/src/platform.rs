@@ -119,8 +119,7 @@ impl Platform {
         let mut relays = Vec::new();
         let mut listens = Vec::new();
         for number in 0..DISPATCHERS {
-            let relay =
-                PostgresProxy::start(server.address, Arc::clone(&weather), scissors.clone()).await?;
+            let relay = PostgresProxy::start(server.address, Arc::clone(&weather), scissors.clone()).await?;
             let at = Listens::pick()?;
             parts.dispatcher(number, at, &server.url(relay.address()), &store).await?;
             relays.push(relay);
@@ -140,7 +139,19 @@ impl Platform {
         let client = Client::new(users_at.url(), user_token(&users)?)?;
         let Parts { processes, dials, disks, .. } = parts;
         let _proxies = (vec![users_at, tasks_at, workers_at], relays);
-        Ok(Self { processes, dials, disks, server, store, scissors, weather, client, folder, listens, _proxies })
+        Ok(Self {
+            processes,
+            dials,
+            disks,
+            server,
+            store,
+            scissors,
+            weather,
+            client,
+            folder,
+            listens,
+            _proxies,
+        })
     }
 
     /// Waits until a dispatcher takes requests.
@@ -180,8 +191,7 @@ impl Parts<'_> {
         let dials = &self.dials[&Target::Postgres];
         let (server, process) = template.start(disk, ports::free()?, (shim, dials), self.log("postgres"))?;
         self.processes.insert(Target::Postgres, process);
-        let mut connection =
-            until("PostgreSQL starts", START, async || server.connect().await.ok()).await?;
+        let mut connection = until("PostgreSQL starts", START, async || server.connect().await.ok()).await?;
         sqlx::query("select pg_create_logical_replication_slot($1, 'test_decoding')")
             .bind(SLOT)
             .execute(&mut connection)
@@ -193,10 +203,8 @@ impl Parts<'_> {
         let ready = self.folder.join("store.json");
         let root = self.disks[&Target::Store].path().join("store");
         self.spawn(Target::Store, "store", vec!["store".into(), root, ready.clone()], Vec::new());
-        until("the object store starts", START, async || {
-            serde_json::from_slice(&fs::read(&ready).ok()?).ok()
-        })
-        .await
+        until("the object store starts", START, async || serde_json::from_slice(&fs::read(&ready).ok()?).ok())
+            .await
     }
 
     async fn dispatcher(

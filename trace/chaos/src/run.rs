@@ -220,11 +220,7 @@ async fn describe(platform: &Platform) -> String {
 }
 
 /// Stops everything in order, and looks at everything. Answers how long the event log is.
-async fn judge(
-    platform: &Platform,
-    runs: &[Expected<'_>],
-    findings: &mut Findings,
-) -> anyhow::Result<usize> {
+async fn judge(platform: &Platform, runs: &[Expected<'_>], findings: &mut Findings) -> anyhow::Result<usize> {
     let mut connection = platform.server.connect().await?;
     until("no task is left over", Duration::from_secs(60), async || {
         let sql = "select (select count(*) from leases) + (select count(*) from ready)";

@@ -69,7 +69,11 @@ impl Dials {
         fs::write(path, [0; 24])?;
         // PostgreSQL runs as another user.
         fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
-        Ok(Self { path: path.to_owned(), file: File::options().write(true).open(path)?, set_to: AtomicI64::new(0) })
+        Ok(Self {
+            path: path.to_owned(),
+            file: File::options().write(true).open(path)?,
+            set_to: AtomicI64::new(0),
+        })
     }
 
     /// Moves the time of day by so many seconds from what it was last set to; 0 moves it back.

@@ -65,10 +65,7 @@ pub async fn database(
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn no_attempt_lost(
-    connection: &mut PgConnection,
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
+pub async fn no_attempt_lost(connection: &mut PgConnection, findings: &mut Findings) -> anyhow::Result<()> {
     let lost: Vec<(i64, i64, String)> = sqlx::query_as(
         "select attempt_id, task_id, concat(outcome, ': ', detail) from attempts where outcome <> 'exit'",
     )
@@ -251,7 +248,8 @@ async fn currents(connection: &mut PgConnection, findings: &mut Findings) -> any
     .fetch_all(connection)
     .await?;
     for (name, current, newest) in wrong {
-        findings.wrong(format!("`{name}` is at version {current:?}, and its newest complete one is {newest:?}"));
+        findings
+            .wrong(format!("`{name}` is at version {current:?}, and its newest complete one is {newest:?}"));
     }
     Ok(())
 }

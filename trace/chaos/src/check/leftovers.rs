@@ -12,11 +12,7 @@ use super::Findings;
 ///
 /// # Errors
 /// When the machine can't be looked at.
-pub fn left_by_workers(
-    folders: &[PathBuf],
-    pids: &[u32],
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
+pub fn left_by_workers(folders: &[PathBuf], pids: &[u32], findings: &mut Findings) -> anyhow::Result<()> {
     for folder in folders {
         for path in files(folder)? {
             // The lock that keeps a second worker out stays where it is.

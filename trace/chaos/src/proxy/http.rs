@@ -17,8 +17,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Scissors;
 use crate::{
-    wait::pass,
     dice::Dice,
+    wait::pass,
     weather::{RequestFate, Weather},
 };
 
@@ -134,8 +134,7 @@ impl Balancer {
                 answer
             }
             RequestFate::Twice => {
-                let (_unheard, answer) =
-                    tokio::join!(self.pass(&whole, first), self.pass(&whole, 1 - first));
+                let (_unheard, answer) = tokio::join!(self.pass(&whole, first), self.pass(&whole, 1 - first));
                 answer
             }
         }
@@ -175,4 +174,3 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     }
     headers
 }
-

@@ -49,7 +49,8 @@ impl Launcher for ScriptedLauncher {
         };
         let (job, partition, attempt) =
             (variable("TRACE_JOB"), variable("TRACE_PARTITION"), variable("TRACE_ATTEMPT"));
-        let failures = variable("TRACE_FAILURES").parse().map_err(|_| Error::Machine("no failures".to_owned()))?;
+        let failures =
+            variable("TRACE_FAILURES").parse().map_err(|_| Error::Machine("no failures".to_owned()))?;
         let does = behaviour(&job, &partition, failures);
         let folder = self.outputs.join(&attempt);
         let machine = |error: io::Error| Error::Machine(error.to_string());

@@ -78,10 +78,8 @@ pub async fn serve(root: PathBuf, ready: &Path) -> anyhow::Result<()> {
         denials: Arc::new(Logged),
     })
     .await?;
-    let router = Router::new()
-        .route("/mint", post(mint))
-        .route("/revoke", post(revoke))
-        .with_state(store.sessions());
+    let router =
+        Router::new().route("/mint", post(mint)).route("/revoke", post(revoke)).with_state(store.sessions());
     let listener = TcpListener::bind(any).await?;
     let RootCredentials { access_key_id, secret_access_key } = store.root_credentials().clone();
     let whereabouts = Whereabouts {
