@@ -167,12 +167,12 @@ fn tell(options: &Options, outcome: &anyhow::Result<Outcome>, began: Instant) ->
             let counts: Vec<String> =
                 outcome.counts.iter().map(|(what, times)| format!("{what}={times}")).collect();
             println!(
-                "{start} {verdict} worked {:.1}s recovered {:.1}s all {took:.1}s calls {} retried {} events {} | {}",
+                "{start} {verdict} worked {:.1}s recovered {:.1}s all {took:.1}s calls {} retried {} judged {} | {}",
                 outcome.worked.as_secs_f64(),
                 outcome.recovery.as_secs_f64(),
                 outcome.calls.0,
                 outcome.calls.1,
-                outcome.events,
+                outcome.judged,
                 counts.join(" ")
             );
             for problem in problems.iter().take(20) {

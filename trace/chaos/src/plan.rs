@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trace_model::judge::Clock;
+
 use crate::dice::Dice;
 
 /// Dispatchers side by side.
@@ -114,6 +116,16 @@ impl Plan {
             .collect();
         faults.sort_by_key(|fault| fault.after);
         Self { faults, rates: rates(dice) }
+    }
+}
+
+impl Plan {
+    /// Whether PostgreSQL's clock ever goes back: times of the event log may be compared only where it
+    /// does not.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        let goes_back = |fault: &Fault| matches!(fault.what, What::Clock(Target::Postgres, _));
+        if self.faults.iter().any(goes_back) { Clock::Jumps } else { Clock::Steady }
     }
 }
 

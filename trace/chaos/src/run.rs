@@ -19,6 +19,7 @@ use trace_contracts::{
         worker::Blob,
     },
 };
+use trace_model::judge::Clock;
 
 use crate::{
     check::{self, Expected, Findings},
@@ -60,8 +61,8 @@ pub struct Outcome {
     pub worked: Duration,
     /// From the end of the last fault to the end of the last task.
     pub recovery: Duration,
-    /// Lines of the event log.
-    pub events: usize,
+    /// Transactions of the event log that the model has judged.
+    pub judged: u64,
     /// What is wrong.
     pub findings: Findings,
 }
@@ -134,13 +135,13 @@ pub async fn run(workshop: &Workshop, options: Options) -> anyhow::Result<Outcom
         .map(|(run, (dag, _))| Expected { run: *run, dag: &work.dags[dag] })
         .collect();
     let mut findings = Findings::default();
-    let events = judge(&platform, &expected, &mut findings).await?;
+    let judged = judge(&platform, &expected, plan.clock(), &mut findings).await?;
     Ok(Outcome {
         counts: platform.weather.counts(),
         calls: platform.client.counts(),
         worked: ended - started,
         recovery: ended.saturating_duration_since(calm),
-        events,
+        judged,
         findings,
     })
 }
@@ -219,7 +220,8 @@ async fn describe(platform: &Platform) -> String {
     }
 }
 
-/// Stops everything in order, and looks at everything. Answers how long the event log is.
+/// Stops everything in order, and looks at everything. Answers how many transactions the model has
+/// judged.
 async fn judge(platform: &Platform, runs: &[Expected<'_>], findings: &mut Findings) -> anyhow::Result<usize> {
     let mut connection = platform.server.connect().await?;
     until("no task is left over", Duration::from_secs(60), async || {
@@ -241,14 +243,15 @@ async fn judge(platform: &Platform, runs: &[Expected<'_>], findings: &mut Findin
     for dispatcher in (0..DISPATCHERS).map(Target::Dispatcher) {
         stop(platform, dispatcher, findings).await?;
     }
-    let events = check::events(&mut connection, &platform.folder.join("events.log"), findings).await?;
+    let keep = platform.folder.join("events.log");
+    let judged = check::events(&mut connection, &keep, clock, findings).await?;
     drop(connection);
     stop(platform, Target::Store, findings).await?;
     // A fast shutdown: clients are sent away, everything is written.
     platform.process(Target::Postgres).stop(Signal::SIGINT, DRAIN).await?;
     let disks: Vec<_> = platform.disks.values().map(crate::disk::Disk::path).collect();
     check::left_behind(&platform.folder, &disks, findings)?;
-    Ok(events)
+    Ok(judged)
 }
 
 async fn stop(platform: &Platform, target: Target, findings: &mut Findings) -> anyhow::Result<()> {

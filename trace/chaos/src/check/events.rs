@@ -3,24 +3,32 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use sqlx::PgConnection;
+use trace_model::judge::Clock;
 
-use super::{Findings, shown};
+use super::{Findings, replay::replay, shown};
 use crate::cluster::SLOT;
 
-/// Decodes the log, keeps it in a file, and looks for what happened more than once.
+/// Decodes the log, keeps it in a file, looks for what happened more than once, and replays it against
+/// the model. Answers how many transactions the model has judged.
 ///
 /// # Errors
 /// When the log can't be decoded or kept.
 pub async fn events(
     connection: &mut PgConnection,
     keep: &Path,
+    clock: Clock,
     findings: &mut Findings,
-) -> anyhow::Result<usize> {
-    let lines: Vec<String> =
-        sqlx::query_scalar("select data from pg_logical_slot_get_changes($1, null, null)")
-            .bind(SLOT)
-            .fetch_all(connection)
-            .await?;
+) -> anyhow::Result<u64> {
+    // Times are written as this session likes them; the model reads them in one form.
+    sqlx::query("select set_config('datestyle', 'iso', false), set_config('timezone', 'utc', false)")
+        .execute(&mut *connection)
+        .await?;
+    let lines: Vec<String> = sqlx::query_scalar(
+        "select data from pg_logical_slot_get_changes($1, null, null, 'include-timestamp', '1')",
+    )
+    .bind(SLOT)
+    .fetch_all(connection)
+    .await?;
     fs::write(keep, lines.join("\n"))?;
     let mut commits: BTreeMap<i64, u32> = BTreeMap::new();
     for task in lines.iter().filter_map(|line| committed(line)) {
@@ -31,7 +39,13 @@ pub async fn events(
             findings.twice(task, format!("{} was committed {times} times", shown(task)));
         }
     }
-    Ok(lines.len())
+    match replay(&lines, clock) {
+        Ok(report) => Ok(report.transactions),
+        Err(error) => {
+            findings.wrong(format!("the model does not allow what happened: {error}"));
+            Ok(0)
+        }
+    }
 }
 
 /// The task of a line such as `table public.commits: INSERT: task_id[bigint]:17 …`.

@@ -4,6 +4,7 @@ mod database;
 mod events;
 mod leftovers;
 mod objects;
+mod replay;
 
 use std::collections::BTreeSet;
 
