@@ -222,7 +222,12 @@ async fn describe(platform: &Platform) -> String {
 
 /// Stops everything in order, and looks at everything. Answers how many transactions the model has
 /// judged.
-async fn judge(platform: &Platform, runs: &[Expected<'_>], findings: &mut Findings) -> anyhow::Result<usize> {
+async fn judge(
+    platform: &Platform,
+    runs: &[Expected<'_>],
+    clock: Clock,
+    findings: &mut Findings,
+) -> anyhow::Result<u64> {
     let mut connection = platform.server.connect().await?;
     until("no task is left over", Duration::from_secs(60), async || {
         let sql = "select (select count(*) from leases) + (select count(*) from ready)";
