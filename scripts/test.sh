@@ -10,6 +10,7 @@ export TRACE_TEST_AWS="$venv/bin/aws"
 (cd dags/data && sha256sum --check --quiet SHA256SUMS)
 cargo build --workspace --locked
 cargo test --workspace --locked
+SEEDS=0..3 TASKS=240 scripts/chaos.sh
 (cd udf-sdk/python && python3 -m unittest discover -s tests -t .)
 (cd udf-sdk/python && TRACE_NATIVE_WRITER="$OLDPWD/target/debug/trace-udf-native" "$venv/bin/python" -m unittest tests.interop_pyarrow)
 scripts/demo.sh

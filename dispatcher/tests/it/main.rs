@@ -21,6 +21,7 @@ mod refusals;
 mod replay;
 mod runs;
 mod two_dispatchers;
+mod upgrade;
 mod user_audit;
 mod user_datasets;
 mod user_deploy;

@@ -70,6 +70,11 @@ impl Platform {
         Self::on(url, dir, options).await
     }
 
+    /// On a database that is there already.
+    pub async fn on_database(url: String) -> Self {
+        Self::on(url, Arc::new(tempfile::tempdir().unwrap()), Options::default()).await
+    }
+
     /// A second dispatcher beside this one: the same database, the same key, the same worker.
     pub async fn beside(&self) -> Self {
         let options = Options { limits: self.app.config.limits, ..Options::default() };

@@ -22,7 +22,7 @@ pub(super) struct Conditions {
 /// The conditions in a reader's input.
 macro_rules! conditions_of {
     ($input:ident) => {
-        $crate::embedded::object_store::api::conditions::Conditions {
+        $crate::api::conditions::Conditions {
             if_match: $input.if_match,
             if_none_match: $input.if_none_match,
             if_modified_since: $input.if_modified_since,
@@ -34,7 +34,7 @@ macro_rules! conditions_of {
 /// The conditions on the source in the input of a copy.
 macro_rules! source_conditions_of {
     ($input:ident) => {
-        $crate::embedded::object_store::api::conditions::Conditions {
+        $crate::api::conditions::Conditions {
             if_match: $input.copy_source_if_match,
             if_none_match: $input.copy_source_if_none_match,
             if_modified_since: $input.copy_source_if_modified_since,
@@ -99,7 +99,7 @@ mod tests {
     use s3s::S3ErrorCode;
 
     use super::*;
-    use crate::embedded::object_store::store::Attributes;
+    use crate::store::Attributes;
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 500)

@@ -11,11 +11,11 @@ const MAX_HEADER_BYTES: usize = 1024;
 /// The attributes that the input of a write gives, by the field names that all of them share.
 macro_rules! attributes_of {
     ($input:ident) => {
-        $crate::embedded::object_store::api::attributes::metadata(
+        $crate::api::attributes::metadata(
             $input.metadata,
-            $crate::embedded::object_store::store::Attributes {
+            $crate::store::Attributes {
                 content_type: $input.content_type,
-                content_encoding: $crate::embedded::object_store::api::attributes::stored_encoding(
+                content_encoding: $crate::api::attributes::stored_encoding(
                     $input.content_encoding,
                 ),
                 content_disposition: $input.content_disposition,
@@ -31,7 +31,7 @@ macro_rules! attributes_of {
 /// would promise an encryption or a lock that is not there.
 macro_rules! refuse_write_options {
     ($input:ident) => {
-        $crate::embedded::object_store::api::refuse_options(&[
+        $crate::api::refuse_options(&[
             ("x-amz-acl", $input.acl.is_some()),
             ("x-amz-tagging", $input.tagging.is_some()),
             ("x-amz-server-side-encryption", $input.server_side_encryption.is_some()),
