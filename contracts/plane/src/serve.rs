@@ -77,6 +77,8 @@ pub async fn serve(
         });
         while connections.try_join_next().is_some() {}
     }
+    // Nobody is let in who would never be answered: a load balancer asks another instance at once.
+    drop(listener);
     while connections.join_next().await.is_some() {}
     Ok(())
 }
