@@ -169,7 +169,7 @@ mod tests {
 
     fn task(number: u32, job: &str, state: &str) -> TaskInfo {
         serde_json::from_value(json!({
-            "task": format!("t{number}"), "run": "r1", "job": job, "partition": "2013-01", "state": state,
+            "task": format!("t1.{number}"), "run": "r1", "job": job, "partition": "2013-01", "state": state,
             "retry_at": null,
             "attempts": [{
                 "attempt": "a7", "worker": "w", "started_at": "2026-01-01T00:00:00Z", "ended_at": null,

@@ -168,7 +168,7 @@ pub fn run_info(state: &str, running: u64, succeeded: u64, dead: u64) -> Value {
 /// A task in this state, tried once.
 pub fn task_info(number: u32, state: &str) -> Value {
     json!({
-        "task": format!("t{number}"), "run": "r1", "job": "delays", "partition": "2013-01", "state": state,
+        "task": format!("t1.{number}"), "run": "r1", "job": "delays", "partition": "2013-01", "state": state,
         "retry_at": null,
         "attempts": [{
             "attempt": format!("a{number}"), "worker": "w", "started_at": "2026-01-01T00:00:00Z",

@@ -39,7 +39,7 @@ async fn a_dead_task_fails_the_command_and_is_named() {
     let platform = ends("failed", "dead").await;
     let ran = platform.trace(&["trigger", "flights", "--wait"]).await.ended_with(1);
     assert!(ran.text().starts_with("r1 of flights  failed  0/1 task succeeded, 1 dead"), "{ran:?}");
-    assert!(ran.stderr.contains("t1.0 delays/2013-01 dead: memory  (trace logs t1.0)\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("t1.1 delays/2013-01 dead: memory  (trace logs t1.1)\n"), "{}", ran.stderr);
     assert!(ran.stderr.ends_with("error: run r1 of flights failed\n"), "{}", ran.stderr);
 }
 
