@@ -31,7 +31,8 @@ pub async fn set_limits(
     match (before.tasks_at_once, limits.tasks_at_once) {
         (None, Some(_)) => db::org_limits::count_everything(tx, org).await?,
         (Some(_), None) => {
-            if db::org_limits::release_everything(tx, org).await? > 0 {
+            let released = db::org_limits::release_everything(tx, org).await?;
+            if released > 0 {
                 db::notify::send(tx, Channel::Ready).await?;
             }
         }

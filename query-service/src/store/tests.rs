@@ -29,9 +29,9 @@ async fn blocks_are_reached_through_a_grant_only() {
     let granted = warehouse.store(&warehouse.catalog);
     let object = &warehouse.catalog.tables.values().next().unwrap().objects[0];
     let location = granted.meta(object).location;
-    assert!(granted.get_ranges(&location, &[0..4]).await.is_ok());
+    assert!(granted.get_ranges(&location, std::slice::from_ref(&(0..4))).await.is_ok());
     let none = warehouse.store(&EngineCatalog::default());
-    assert!(none.get_ranges(&location, &[0..4]).await.is_err());
+    assert!(none.get_ranges(&location, std::slice::from_ref(&(0..4))).await.is_err());
     assert!(none.get_opts(&location, Default::default()).await.is_err());
 }
 

@@ -45,6 +45,7 @@ struct Usage {
 }
 
 /// Runs it.
+#[expect(clippy::disallowed_methods, reason = "time itself is what is let pass")]
 pub async fn run(options: &Options) -> anyhow::Result<Figures> {
     let platform = Platform::start()?;
     let db = connect(&platform).await?;

@@ -96,7 +96,7 @@ impl Weather {
             _ if roll < before => (RequestFate::Cut, "request_cut"),
             _ if roll < lost => (RequestFate::ReplyLost, "reply_lost"),
             _ if roll < twice => (RequestFate::Twice, "request_twice"),
-            _ if roll < delayed && roll % 2 == 0 => (RequestFate::Late(late), "request_late"),
+            _ if roll < delayed && roll.is_multiple_of(2) => (RequestFate::Late(late), "request_late"),
             _ if roll < delayed => (RequestFate::ReplyLate(late), "reply_late"),
             _ => return RequestFate::Passes,
         };

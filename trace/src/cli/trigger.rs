@@ -62,6 +62,7 @@ impl Trigger {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the dispatcher asks for time itself")]
     async fn start(&self, client: &Client, request: &TriggerRequest) -> Result<RunInfo, Error> {
         loop {
             let error = match client.trigger(&self.dag, request).await {

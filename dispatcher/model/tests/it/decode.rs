@@ -27,7 +27,10 @@ async fn lines(conn: &mut PgConnection, slot: &str) -> Vec<String> {
     sqlx::query_scalar(sql).bind(slot).fetch_all(conn).await.unwrap()
 }
 
-fn changes(lines: &[String]) -> Vec<(Operation, String, Vec<(String, String)>)> {
+/// What was done, to which table, and the columns with their values.
+type Shown = (Operation, String, Vec<(String, String)>);
+
+fn changes(lines: &[String]) -> Vec<Shown> {
     let mut found = Vec::new();
     for text in lines {
         let Line::Change(raw) = line(text).unwrap() else { continue };

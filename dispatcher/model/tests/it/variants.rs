@@ -24,9 +24,12 @@ enum Breaks {
 
 use Breaks::{Invariant, Progress};
 
+/// A guard that is missing, where that matters, and what it breaks.
+type Row = (Weakness, fn() -> Scenario, Breaks);
+
 #[test]
 fn each_guard_is_needed() {
-    let table: &[(Weakness, fn() -> Scenario, Breaks)] = &[
+    let table: &[Row] = &[
         (Weakness::CompletionWithoutFence, Scenario::machines, Invariant(NO_STALE_COMMIT)),
         (Weakness::CompletionAfterExpiry, Scenario::machines, Invariant(NO_STALE_COMMIT)),
         (Weakness::ClaimNotRemembered, Scenario::messages, Invariant(SAME_CLAIM)),

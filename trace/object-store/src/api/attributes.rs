@@ -15,9 +15,7 @@ macro_rules! attributes_of {
             $input.metadata,
             $crate::store::Attributes {
                 content_type: $input.content_type,
-                content_encoding: $crate::api::attributes::stored_encoding(
-                    $input.content_encoding,
-                ),
+                content_encoding: $crate::api::attributes::stored_encoding($input.content_encoding),
                 content_disposition: $input.content_disposition,
                 content_language: $input.content_language,
                 cache_control: $input.cache_control,

@@ -134,7 +134,7 @@ fn trace(program: &[sock_filter], call: &Call) -> (u32, usize) {
         MACHINE_AT => call.machine,
         _ => {
             let argument = call.arguments[(at - ARGUMENTS_AT) as usize / 8];
-            (if at % 8 == 0 { argument & 0xffff_ffff } else { argument >> 32 }) as u32
+            (if at.is_multiple_of(8) { argument & 0xffff_ffff } else { argument >> 32 }) as u32
         }
     };
     let (mut accumulator, mut at) = (0u32, 0usize);
