@@ -1,6 +1,6 @@
 -- Limits, and what they hold back. A task that is due and under a limit is admitted to `ready` when
 -- every limit over it has room, and waits in `held` until then. One that is under no limit never
--- touches these tables. See docs/limits.md and docs/adr/0012-limits-admit-before-ready.md.
+-- touches these tables. See docs/limits.md and docs/adr/0011-limits-admit-before-ready.md.
 
 -- What an admin has set for an org; absent is no bound.
 create table org_limits (
