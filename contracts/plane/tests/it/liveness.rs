@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use trace_contracts::{
     AttemptId, Audience, Capability, ErrorCode, Secret,
     keys::KeySet,
@@ -29,6 +29,10 @@ struct Dispatcher {
     news: watch::Sender<()>,
     away: AtomicBool,
     asked: AtomicUsize,
+    /// The next answer stays on its way until it is let go.
+    delay_next: AtomicBool,
+    delayed: Notify,
+    let_go: Notify,
 }
 
 async fn liveness(
@@ -47,6 +51,10 @@ async fn liveness(
             request.attempts.iter().copied().filter(|attempt| dead.contains(attempt)).collect()
         };
         if !dead.is_empty() || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+            if dispatcher.delay_next.swap(false, Ordering::SeqCst) {
+                dispatcher.delayed.notify_one();
+                dispatcher.let_go.notified().await;
+            }
             return Ok(Json(LivenessReply { dead }));
         }
     }
@@ -65,6 +73,9 @@ async fn start() -> (Arc<Dispatcher>, PlaneClient) {
         news: watch::Sender::new(()),
         away: AtomicBool::new(false),
         asked: AtomicUsize::new(0),
+        delay_next: AtomicBool::new(false),
+        delayed: Notify::new(),
+        let_go: Notify::new(),
     });
     let router =
         Router::new().route("/internal/liveness", post(liveness)).with_state(Arc::clone(&dispatcher));
@@ -130,6 +141,23 @@ async fn a_plane_that_is_cut_off_believes_nobody_past_its_bound() {
 
     dispatcher.away.store(false, Ordering::SeqCst);
     assert!(liveness.admit(&capability).await.is_ok(), "and believes again once the dispatcher is back");
+}
+
+#[tokio::test]
+async fn an_older_answer_does_not_bring_back_what_is_over() {
+    let (dispatcher, client) = start().await;
+    let liveness = Liveness::new(client);
+    let capability = capability(1);
+    dispatcher.delay_next.store(true, Ordering::SeqCst);
+    let (asking, early) = (liveness.clone(), Arc::clone(&capability));
+    let late = tokio::spawn(async move { asking.admit(&early).await.err().map(|refusal| refusal.code()) });
+    dispatcher.delayed.notified().await;
+    let live = liveness.admit(&capability).await.unwrap();
+    dispatcher.kill(capability.attempt());
+    tokio::time::timeout(LONG, live.ended().cancelled()).await.expect("revocation reaches the plane");
+    // "It lives" was true when it was said.
+    dispatcher.let_go.notify_one();
+    assert_eq!(late.await.unwrap(), Some(ErrorCode::Revoked));
 }
 
 #[tokio::test]
