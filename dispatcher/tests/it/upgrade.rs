@@ -27,20 +27,19 @@ const FIXTURE: &str = include_str!("../fixtures/schema-1.sql");
 /// The token of the worker that holds the fixture's leases.
 const WORKER: &str = "worker_of-an-earlier-version";
 
-/// A platform of the present version on the fixture. Its leases were made long ago: time is made to
-/// stand still for them and for what waits.
+/// Brings the fixture's times to now: claims are kept for an hour, leases expire, delays end.
+const TIME_STOOD_STILL: &str = "
+    update public.leases set started_at = now(), expires_at = now() + interval '1 hour';
+    update public.claims set claimed_at = now();
+    update public.delayed set not_before = now() + interval '1 hour';
+";
+
+/// A platform of the present version on the fixture, as if it had been upgraded at once.
 async fn upgraded() -> Platform {
     let url = fresh_database().await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql(FIXTURE).execute(&mut connection).await.unwrap();
-    sqlx::raw_sql("update public.leases set started_at = now(), expires_at = now() + interval '1 hour'")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    sqlx::raw_sql("update public.delayed set not_before = now() + interval '1 hour'")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql(TIME_STOOD_STILL).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let mut platform = Platform::on_database(url).await;
     platform.worker = Secret::new(WORKER.to_owned());
