@@ -37,31 +37,27 @@ if [ "$what" = bench ]; then
 fi
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
-if [ "$what" = test ]; then
-    wanted=$(sha256sum scripts/requirements-test.txt | cut -c1-16)
-    venv="$cache/venv-$wanted"
-    if [ ! -e "$venv/.complete" ]; then
+# A folder of Python programs, pinned and hashed: venv PREFIX REQUIREMENTS WHAT sets it up and prints it.
+venv() {
+    local folder
+    folder="$cache/$1-$(sha256sum "$2" | cut -c1-16)"
+    if [ ! -e "$folder/.complete" ]; then
         python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-        say "setting up the AWS CLI, pyarrow, pandas and polars in $venv"
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: -r scripts/requirements-test.txt >&2
-        touch "$venv/.complete"
+        say "setting up $3 in $folder"
+        rm -rf "$folder"
+        python3 -m venv "$folder"
+        "$folder/bin/pip" install --quiet --require-hashes --only-binary :all: -r "$2" >&2
+        touch "$folder/.complete"
     fi
+    printf '%s\n' "$folder"
+}
+
+if [ "$what" = test ]; then
+    venv venv scripts/requirements-test.txt "the AWS CLI, pyarrow, pandas and polars" >/dev/null
 fi
 
 if [ "$what" = bench ]; then
-    wanted=$(sha256sum scripts/requirements-bench.txt | cut -c1-16)
-    venv="$cache/bench-$wanted"
-    if [ ! -e "$venv/.complete" ]; then
-        python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-        say "setting up DuckDB and tpchgen-cli in $venv"
-        rm -rf "$venv"
-        python3 -m venv "$venv"
-        "$venv/bin/pip" install --quiet --require-hashes --only-binary :all: -r scripts/requirements-bench.txt >&2
-        touch "$venv/.complete"
-    fi
-    printf '%s\n' "$venv"
+    venv bench scripts/requirements-bench.txt "DuckDB and tpchgen-cli"
 fi
 
 if [ "$what" = lint ]; then

@@ -17,6 +17,8 @@ pub mod secret;
 pub mod token;
 pub mod wire;
 
+mod text_form;
+
 pub use digest::Sha256;
 pub use grant::{Grants, InputGrant, RowFilter};
 pub use id::{

@@ -21,16 +21,16 @@ pub struct AttemptIds(Arc<Mutex<Range<i64>>>);
 pub struct Reserved(OwnedMutexGuard<Range<i64>>);
 
 impl AttemptIds {
-    /// At least `count` numbers that follow each other, [`db::leases::ATTEMPT_BLOCK`] at most.
+    /// At least `count` numbers that follow each other, [`db::claims::ATTEMPT_BLOCK`] at most.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reserve(&self, db: &PgPool, count: usize) -> Result<Reserved, db::Error> {
         let mut left = Arc::clone(&self.0).lock_owned().await;
-        let count = i64::try_from(count).unwrap_or(i64::MAX).min(db::leases::ATTEMPT_BLOCK);
+        let count = i64::try_from(count).unwrap_or(i64::MAX).min(db::claims::ATTEMPT_BLOCK);
         if left.end - left.start < count {
-            let first = db::leases::reserve_attempts(&mut *db.acquire().await?).await?;
-            *left = first..first + db::leases::ATTEMPT_BLOCK;
+            let first = db::claims::reserve_attempts(&mut *db.acquire().await?).await?;
+            *left = first..first + db::claims::ATTEMPT_BLOCK;
         }
         Ok(Reserved(left))
     }

@@ -81,7 +81,7 @@ async fn sweep(app: &App) -> Result<Due, task::Error> {
             while wake_once(app).await? == Woken::Batch {}
         }
         if due.stale_claims {
-            db::leases::forget_claims(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
+            db::claims::forget(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
         }
         due = look(app).await?;
     }

@@ -5,6 +5,7 @@ pub mod attempts;
 pub mod audit;
 pub mod blobs;
 pub mod checkpoints;
+pub mod claims;
 pub mod commits;
 pub mod dags;
 pub mod datasets;

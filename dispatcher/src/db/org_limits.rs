@@ -119,6 +119,11 @@ pub async fn count_everything(conn: &mut PgConnection, org: OrgId) -> Result<(),
     )
     .execute(&mut *conn)
     .await?;
+    recount(conn, org).await
+}
+
+/// Counts an org's slots anew.
+async fn recount(conn: &mut PgConnection, org: OrgId) -> Result<(), Error> {
     sqlx::query!(
         "-- org_limits::recount
         update limits_in_use set in_use = (select count(*) from slots where org_id = $1)
@@ -156,14 +161,7 @@ pub async fn release_everything(conn: &mut PgConnection, org: OrgId) -> Result<u
     .execute(&mut *conn)
     .await?
     .rows_affected();
-    sqlx::query!(
-        "-- org_limits::recount_rest
-        update limits_in_use set in_use = (select count(*) from slots where org_id = $1)
-        where scope = 'org' and key = $1",
-        org.get()
-    )
-    .execute(conn)
-    .await?;
+    recount(conn, org).await?;
     Ok(ready)
 }
 

@@ -9,7 +9,11 @@ use super::Error;
 use crate::{
     attempt_ids::Reserved,
     config::Limits,
-    db::leases::{self, LeaseRow, Slot},
+    db::{
+        self,
+        claims::Slot,
+        leases::{self, LeaseRow},
+    },
 };
 
 /// One claim.
@@ -43,7 +47,7 @@ pub async fn claim(
     claims: &[Claim],
 ) -> Result<Vec<Vec<LeaseRow>>, Error> {
     let asked_for: Vec<_> = claims.iter().map(|claim| claim.claim.get()).collect();
-    leases::lock_claims(tx).await?;
+    db::claims::lock(tx).await?;
     let mut dealt = Dealt::default();
     remember(tx, &mut dealt, &asked_for).await?;
     let lease_seconds = limits.lease().as_secs_f64();
@@ -55,12 +59,12 @@ pub async fn claim(
     let open: Vec<Slot> =
         fresh.iter().filter(|claim| claim.only.is_none()).map(|claim| slot(claim)).collect();
     if !open.is_empty() {
-        dealt.add(leases::claim(tx, &open, None, ids, lease_seconds).await?);
+        dealt.add(db::claims::take(tx, &open, None, ids, lease_seconds).await?);
     }
     for claim in fresh {
         if let Some(only) = &claim.only {
             let only: Vec<i64> = only.iter().map(|task| task.get()).collect();
-            dealt.add(leases::claim(tx, &[slot(claim)], Some(&only), ids, lease_seconds).await?);
+            dealt.add(db::claims::take(tx, &[slot(claim)], Some(&only), ids, lease_seconds).await?);
         }
     }
     Ok(claims.iter().map(|claim| dealt.of(claim)).collect())
@@ -68,7 +72,7 @@ pub async fn claim(
 
 /// Deals out what these claims were given before, as far as it still holds.
 async fn remember(tx: &mut PgConnection, dealt: &mut Dealt, ids: &[uuid::Uuid]) -> Result<(), Error> {
-    let claimed = leases::claimed(tx, ids).await?;
+    let claimed = db::claims::answered(tx, ids).await?;
     if claimed.is_empty() {
         return Ok(());
     }

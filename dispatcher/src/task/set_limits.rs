@@ -24,7 +24,7 @@ pub async fn set_limits(
     // Nobody else changes tasks of the org meanwhile: transitions hold the first lock shared, claims take
     // the second, and the sweep the third.
     db::org_limits::lock(tx, org).await?;
-    db::leases::lock_claims(tx).await?;
+    db::claims::lock(tx).await?;
     db::limits::lock(tx, org).await?;
     let before = db::org_limits::read(tx, org).await?;
     db::org_limits::set(tx, org, limits).await?;

@@ -7,7 +7,7 @@ use std::{
         fs::{MetadataExt as _, chown},
         process::CommandExt as _,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -102,11 +102,6 @@ fn binary(name: &str) -> anyhow::Result<PathBuf> {
     folders.sort();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut all = folders.into_iter().rev().chain(std::env::split_paths(&path));
-    let found =
-        all.find_map(|folder: PathBuf| Some(folder.join(name)).filter(|file: &PathBuf| is_file(file)));
+    let found = all.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()));
     found.with_context(|| format!("`{name}` is not installed: install PostgreSQL 15 or newer"))
-}
-
-fn is_file(path: &Path) -> bool {
-    path.is_file()
 }

@@ -7,7 +7,7 @@ pub enum Weakness {
     CompletionWithoutFence,
     /// A completion counts although its lease has run out (`hold` without `expires_at`).
     CompletionAfterExpiry,
-    /// What a claim was given is not remembered (`db::leases::claimed`).
+    /// What a claim was given is not remembered (`db::claims::answered`).
     ClaimNotRemembered,
     /// The ends of leases are compared with clocks that differ: a lease is over for the reaper
     /// while its worker still counts on it.
