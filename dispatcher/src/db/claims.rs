@@ -94,7 +94,8 @@ pub async fn answered(conn: &mut PgConnection, claims: &[Uuid]) -> Result<Vec<Cl
 
 /// Moves ready tasks to `leases`, deals them out to the slots in turns, and remembers which claim was
 /// given what. With `only`, no other tasks than these. Claims must be
-/// locked ([`lock`]). Answers each lease with the claim that it belongs to.
+/// locked ([`lock`]). Answers each lease with the claim that it belongs to. Where one of the claims was
+/// answered before, nothing is taken for any of them.
 ///
 /// Tasks of priority 0 are taken by their numbers; those with a priority come before them by their
 /// ranks, or after them, as long as the ones have waited. Each order has its own index, and of each no
@@ -119,18 +120,21 @@ pub async fn take(
         r#"-- claims::take
         with slots as (
             select * from unnest($1::bigint[], $2::uuid[]) with ordinality as s(worker_id, claim_id, no)
+        ), allowed as materialized (
+            select case when exists (select from claims c where c.claim_id = any($2)) then 0 else $5::bigint
+                end as most
         ), taken as (
             delete from ready where ctid = any (array(
                 select ctid from (
                     (select ctid, ready_at as rank, task_id from ready
                     where rank is null and ($4::bigint[] is null or task_id = any($4))
-                    order by task_id limit $5)
+                    order by task_id limit (select most from allowed))
                     union all
                     (select ctid, rank, task_id from ready
                     where rank is not null and ($4::bigint[] is null or task_id = any($4))
-                    order by rank, task_id limit $5)
+                    order by rank, task_id limit (select most from allowed))
                 ) next
-                order by rank, task_id limit $5
+                order by rank, task_id limit (select most from allowed)
             ))
             returning task_id, failures, losses
         ), dealt as (

@@ -66,10 +66,8 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
     let granted =
-        grants::of_leases(&mut conn, &app.core.facts, &app.config.object_store.bucket, rows).await?;
-    drop(conn);
+        grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {
