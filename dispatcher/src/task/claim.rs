@@ -11,7 +11,7 @@ use crate::{
     config::Limits,
     db::{
         self,
-        claims::Slot,
+        claims::{AtOnce, Slot},
         leases::{self, LeaseRow},
     },
 };
@@ -35,6 +35,34 @@ pub fn most(claims: &[Claim]) -> usize {
     claims.iter().map(|claim| usize::try_from(claim.max).unwrap_or(usize::MAX)).sum()
 }
 
+/// Takes claims together in one statement, which is a transaction by itself; answers the leases of each,
+/// in order. `None` where that is not possible, and nothing was taken: one of the claims comes twice, was
+/// answered before, or wants certain tasks. Then [`claim`] answers them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_at_once(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    ids: &mut Reserved,
+    claims: &[Claim],
+) -> Result<Option<Vec<Vec<LeaseRow>>>, Error> {
+    let mut asked = HashSet::new();
+    let mut plain = |claim: &Claim| claim.only.is_none() && asked.insert((claim.worker, claim.claim));
+    if !claims.iter().all(&mut plain) {
+        return Ok(None);
+    }
+    let slots: Vec<Slot> = claims.iter().map(slot).collect();
+    match db::claims::take_at_once(conn, &slots, ids, limits.lease().as_secs_f64()).await? {
+        AtOnce::AnsweredBefore => Ok(None),
+        AtOnce::Taken(rows) => {
+            let mut dealt = Dealt::default();
+            dealt.add(rows);
+            Ok(Some(claims.iter().map(|claim| dealt.of(claim)).collect()))
+        }
+    }
+}
+
 /// Takes claims together; answers the leases of each, in order. A claim that was given leases before
 /// is answered with those that still hold and takes no more: its first answer was lost.
 ///
@@ -46,22 +74,11 @@ pub async fn claim(
     ids: &mut Reserved,
     claims: &[Claim],
 ) -> Result<Vec<Vec<LeaseRow>>, Error> {
-    db::claims::lock(tx).await?;
-    let lease_seconds = limits.lease().as_secs_f64();
-    let mut dealt = Dealt::default();
-    let slots = distinct(claims);
-    if let Some(slots) = &slots {
-        // Most of the time none of the claims was answered before, and one statement is enough.
-        dealt.add(db::claims::take(tx, slots, None, ids, lease_seconds).await?);
-        if !dealt.0.is_empty() {
-            return Ok(claims.iter().map(|claim| dealt.of(claim)).collect());
-        }
-    }
     let asked_for: Vec<_> = claims.iter().map(|claim| claim.claim.get()).collect();
+    db::claims::lock(tx).await?;
+    let mut dealt = Dealt::default();
     remember(tx, &mut dealt, &asked_for).await?;
-    if slots.is_some() && dealt.0.is_empty() {
-        return Ok(vec![Vec::new(); claims.len()]);
-    }
+    let lease_seconds = limits.lease().as_secs_f64();
     let mut asked = HashSet::new();
     let fresh: Vec<&Claim> = claims
         .iter()
@@ -79,17 +96,6 @@ pub async fn claim(
         }
     }
     Ok(claims.iter().map(|claim| dealt.of(claim)).collect())
-}
-
-/// The slots of these claims, when each comes once and takes whatever is ready.
-fn distinct(claims: &[Claim]) -> Option<Vec<Slot>> {
-    let mut asked = HashSet::new();
-    let plain = |claim: &Claim| claim.only.is_none() && asked.insert((claim.worker, claim.claim));
-    if claims.iter().all(plain) {
-        Some(claims.iter().filter(|claim| claim.max > 0).map(slot).collect())
-    } else {
-        None
-    }
 }
 
 /// Deals out what these claims were given before, as far as it still holds.

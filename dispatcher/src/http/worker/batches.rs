@@ -44,6 +44,13 @@ impl Batches {
         Self {
             claims: group(core, |core, claims| async move {
                 let mut ids = core.attempt_ids.reserve(&core.db, task::claim::most(&claims)).await?;
+                let at_once = {
+                    let mut conn = core.db.acquire().await?;
+                    task::claim::claim_at_once(&mut conn, &core.limits, &mut ids, &claims).await?
+                };
+                if let Some(leases) = at_once {
+                    return Ok(leases);
+                }
                 let mut tx = core.db.begin().await?;
                 let leases = task::claim::claim(&mut tx, &core.limits, &mut ids, &claims).await?;
                 tx.commit().await?;
