@@ -12,12 +12,14 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::EncodingKey;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
 use trace_contracts::{Sha256, keys::KeySet};
 
 /// An ES256 key. `Debug` shows its id alone.
 pub struct SigningKey {
     key: EncodingKey,
+    pair: EcdsaKeyPair,
     kid: String,
     jwks: String,
 }
@@ -62,6 +64,17 @@ pub enum Error {
     Generate,
 }
 
+/// Why no token was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The claims are no JSON.
+    #[error("the claims of a token can't be written")]
+    Claims(#[from] serde_json::Error),
+    /// Signing failed.
+    #[error("the key does not sign")]
+    Sign(#[from] aws_lc_rs::error::Unspecified),
+}
+
 /// The file's name in its folder.
 const FILE: &str = "capability-es256.p8";
 
@@ -98,7 +111,26 @@ impl SigningKey {
                 "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid, "x": x, "y": y,
             }]
         });
-        Some(Self { key: EncodingKey::from_ec_der(pkcs8), kid, jwks: jwks.to_string() })
+        Some(Self { key: EncodingKey::from_ec_der(pkcs8), pair, kid, jwks: jwks.to_string() })
+    }
+
+    /// A signed token: a header that names this key and says what kind of token it is, and the claims (JWS,
+    /// compact). It is what [`encoding_key`](Self::encoding_key) signs, in half the time: the key is read
+    /// and checked once and not for each token.
+    ///
+    /// # Errors
+    /// When the claims are no JSON, or signing fails.
+    pub fn token(&self, kind: &str, claims: &impl Serialize) -> Result<String, SignError> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some(kind.to_owned());
+        header.kid = Some(self.kid.clone());
+        let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header)?);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
+        let signature = self.pair.sign(&SystemRandom::new(), token.as_bytes())?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature.as_ref(), &mut token);
+        Ok(token)
     }
 
     /// The key itself, for signing.

@@ -31,6 +31,7 @@ pub mod outputs;
 pub mod permissions;
 pub mod planner;
 pub mod queue;
+pub mod recent;
 pub mod slots;
 pub mod state;
 pub mod task;

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, Header};
 use trace_contracts::{
     Audience, Grants, OrgId, Secret,
     token::{CAPABILITY_TYPE, CapabilityClaims, MAX_TOKEN_BYTES},
@@ -35,7 +34,7 @@ pub enum Error {
     TimeUp,
     /// Signing failed.
     #[error("the token could not be signed")]
-    Sign(#[from] jsonwebtoken::errors::Error),
+    Sign(#[from] crate::keys::SignError),
 }
 
 /// Whose token, and for how long its task may run in all.
@@ -91,10 +90,7 @@ impl Minter {
             exp: expires_at.timestamp(),
             grants: subject.grants.clone(),
         };
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some(CAPABILITY_TYPE.to_owned());
-        header.kid = Some(self.key.kid().to_owned());
-        let token = jsonwebtoken::encode(&header, &claims, self.key.encoding_key())?;
+        let token = self.key.token(CAPABILITY_TYPE, &claims)?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Error::TooLong(token.len()));
         }

@@ -38,7 +38,29 @@ impl Channel {
 }
 
 /// A payload has less than 8,000 bytes; an id has at most 19 digits and a comma.
-const IDS_PER_PAYLOAD: usize = 390;
+pub(super) const IDS_PER_PAYLOAD: usize = 390;
+
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// What it is about.
+    pub channel: Channel,
+    /// What else there is to say.
+    pub payload: String,
+}
+
+impl News {
+    /// News that need no more words.
+    #[must_use]
+    pub const fn plain(channel: Channel) -> Self {
+        Self { channel, payload: String::new() }
+    }
+
+    /// News of attempts: as many as it takes to name all of them.
+    pub fn of(channel: Channel, attempts: &[AttemptId]) -> impl Iterator<Item = Self> {
+        attempts.chunks(IDS_PER_PAYLOAD).map(move |some| Self { channel, payload: payload(some) })
+    }
+}
 
 /// Sends news without a payload.
 ///
@@ -69,17 +91,6 @@ pub async fn send_attempts(
     )
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-/// Lets this transaction commit without waiting for the disk: for those that hold nothing but news.
-///
-/// # Errors
-/// When the database fails.
-pub async fn skip_disk(conn: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!("-- notify::skip_disk\nselect set_config('synchronous_commit', 'off', true)")
-        .fetch_one(conn)
-        .await?;
     Ok(())
 }
 

@@ -14,18 +14,19 @@ use sqlx::PgConnection;
 use tokio::sync::{broadcast, watch};
 use trace_contracts::{AttemptId, TaskId};
 
-use crate::db;
+use crate::db::{self, notify::News};
 
 /// Announces tasks that are ready.
 #[async_trait]
 pub trait WakeUps: Send + Sync {
     /// Called in the transaction that makes `tasks` ready, and takes effect when it commits: an
     /// adapter for a queue outside the database writes outbox rows here and sends them afterwards,
-    /// in batches of what its queue takes.
+    /// in batches of what its queue takes. Answers the news that the transaction sends with its own,
+    /// which costs no statement more.
     ///
     /// # Errors
     /// When the database fails.
-    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<(), db::Error>;
+    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<News>, db::Error>;
 }
 
 /// What this dispatcher has heard, for those who wait; cheap to clone.

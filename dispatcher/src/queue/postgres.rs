@@ -12,7 +12,10 @@ use trace_contracts::TaskId;
 
 use super::{Signals, WakeUps};
 use crate::{
-    db::{self, notify::Channel},
+    db::{
+        self,
+        notify::{Channel, News},
+    },
     liveness::Liveness,
 };
 
@@ -22,8 +25,8 @@ pub struct PgWakeUps;
 
 #[async_trait]
 impl WakeUps for PgWakeUps {
-    async fn announce(&self, tx: &mut PgConnection, _tasks: &[TaskId]) -> Result<(), db::Error> {
-        db::notify::send(tx, Channel::Ready).await
+    async fn announce(&self, _tx: &mut PgConnection, _tasks: &[TaskId]) -> Result<Vec<News>, db::Error> {
+        Ok(vec![News::plain(Channel::Ready)])
     }
 }
 

@@ -85,7 +85,7 @@ pub async fn start_run(tx: &mut PgConnection, core: &Core, new: NewRun<'_>) -> R
     let tasks = tasks.collect::<Option<Vec<TaskId>>>();
     let mut fenced = Fenced::lock(tx, core, &BTreeSet::from([run])).await?;
     fenced.plan(tasks.ok_or_else(|| db::Error::corrupt("a run's number", run))?).await?;
-    fenced.settle(&*core.wake).await?;
+    let _heard_by_news = fenced.settle(&*core.wake).await?;
     Ok(Started::New(run))
 }
 

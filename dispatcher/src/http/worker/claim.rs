@@ -16,7 +16,9 @@ use trace_plane::{Body, Reply};
 
 use super::{Worker, bounded};
 use crate::{
-    App, db,
+    App,
+    batcher::Unanswered,
+    db,
     db::leases::{LeaseRow, ShownFence},
     facts::Place,
     grants::{self, Granted},
@@ -54,8 +56,12 @@ async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Vec<LeaseRow>> {
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return Ok(Vec::new()),
-            // The end of the wait, and news, are both answered by looking once more.
-            _ = tokio::time::timeout_at(deadline, ready.changed()) => {}
+            heard = tokio::time::timeout_at(deadline, ready.changed()) => {
+                // Nothing was heard: the next claim begins with a look, so this one needs no last one.
+                if heard.is_err() {
+                    return Ok(Vec::new());
+                }
+            }
         }
     }
 }
@@ -66,14 +72,28 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    let granted =
-        grants::of_leases(&mut conn, &app.core.facts, &app.config.object_store.bucket, rows).await?;
-    drop(conn);
+    let granted = grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    let (leases, failed) = if granted.len() > SIGNED_HERE {
+        let app = app.clone();
+        tokio::task::spawn_blocking(move || signed(&app, &granted)).await.map_err(|_| Unanswered)??
+    } else {
+        signed(app, &granted)?
+    };
+    if !failed.is_empty() {
+        app.batches.complete(failed).await?;
+    }
+    Ok(leases)
+}
+
+/// Signing more tokens than these would make others wait for the thread.
+const SIGNED_HERE: usize = 2;
+
+/// Leases with their tokens, and those that can't be told of as failed.
+fn signed(app: &App, granted: &[Granted]) -> Result<(Vec<Lease>, Vec<Ended>), db::Error> {
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {
-        let launch = launch(&one)?;
+        let launch = launch(one)?;
         let subject = Subject {
             lease: &one.lease,
             org: launch.org,
@@ -92,10 +112,7 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
             Err(error) => failed.push(not_launched(&one.lease, &error.to_string())),
         }
     }
-    if !failed.is_empty() {
-        app.batches.complete(failed).await?;
-    }
-    Ok(leases)
+    Ok((leases, failed))
 }
 
 fn launch(granted: &Granted) -> Result<LaunchSpec, db::Error> {

@@ -1,5 +1,7 @@
 //! `POST /internal/complete`.
 
+use std::collections::BTreeSet;
+
 use axum::{Json, extract::State};
 use futures::{StreamExt, stream};
 use trace_contracts::{
@@ -85,10 +87,9 @@ async fn end(app: &App, outcome: Outcome, lease: Option<LeaseRow>) -> Result<End
 }
 
 async fn list(app: &App, lease: &LeaseRow) -> Result<Result<outputs::Outputs, outputs::Error>, db::Error> {
-    let mut conn = app.db.acquire().await?;
-    let facts = app.core.facts.one(&mut conn, lease.run()).await?;
-    drop(conn);
-    let prefixes = AttemptPrefixes::of(&app.config.object_store.bucket, &facts, lease)?;
+    let facts = app.core.facts.of_pool(&app.db, &BTreeSet::from([lease.run()])).await?;
+    let facts = facts.get(&lease.run()).ok_or_else(|| db::Error::corrupt("a run", lease.run()))?;
+    let prefixes = AttemptPrefixes::of(&app.config.object_store.bucket, facts, lease)?;
     Ok(app.outputs.list(&prefixes.output, facts.place(lease.task)?.partition).await)
 }
 
