@@ -11,6 +11,7 @@ pub mod dags;
 pub mod datasets;
 pub mod due;
 pub mod identities;
+pub mod keys;
 pub mod leases;
 pub mod limits;
 pub mod logs;

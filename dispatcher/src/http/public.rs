@@ -10,7 +10,7 @@ use axum::{
 use trace_plane::Reply;
 
 use super::{Caller, Route};
-use crate::{App, db};
+use crate::{App, config::JWKS_MAX_AGE, db};
 
 /// The public routes.
 #[must_use]
@@ -26,9 +26,10 @@ pub fn routes() -> Vec<Route> {
 async fn jwks(State(app): State<App>) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60")),
+        (header::CACHE_CONTROL, HeaderValue::from_str(&format!("public, max-age={JWKS_MAX_AGE}"))
+                .unwrap_or(HeaderValue::from_static("no-store"))),
     ];
-    (headers, app.keys.jwks().to_owned())
+    (headers, app.keys.jwks())
 }
 
 /// The process answers.

@@ -85,10 +85,11 @@ async fn strangers(platform: &Platform) -> Strangers {
         .execute(&platform.db)
         .await
         .unwrap();
+    let signing = platform.app.keys.signing(&mut platform.db.acquire().await.unwrap()).await.unwrap();
     Strangers {
         user: user_token(platform),
         query: query.token,
-        expired: sign(&platform.app.keys, claims(platform, &leases[0], now - 60)),
+        expired: sign(&signing, claims(platform, &leases[0], now - 60)),
         forged: sign(&other_key, claims(platform, &leases[0], now + 600)),
         ended: leases[1].capability_token.clone(),
         revoked,
@@ -188,7 +189,8 @@ async fn every_route_refuses_everybody_else() {
             .replace("{sha256}", &"0".repeat(64))
             .replace("{run}", "r1")
             .replace("{version}", "dv1.0");
-        let path = path.replace("{task}", "t1.0").replace("{name}", "n");
+        let path = path.replace("{task}", "t1.0").replace("{name}", "n").replace("{user}", "u1");
+        let path = path.replace("{kid}", "k1");
         for (what, token, code) in expected(route.caller, &platform, &who) {
             let mut request = platform.http.request(route.method.clone(), format!("http://{address}{path}"));
             if let Some(token) = token {

@@ -69,6 +69,7 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
     let granted =
         grants::of_leases(&mut conn, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    let signer = app.minter.signer(&mut conn).await?;
     drop(conn);
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
@@ -80,7 +81,7 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
             grants: &one.grants,
             timeout: Duration::from_millis(launch.timeout_ms),
         };
-        match app.minter.mint(subject, Audience::Dispatcher, Utc::now()) {
+        match signer.mint(subject, Audience::Dispatcher, Utc::now()) {
             Ok(reply) => leases.push(Lease {
                 attempt: one.lease.attempt,
                 lease_token: one.lease.lease_token,
