@@ -208,8 +208,7 @@ impl UserIdentity {
     /// # Errors
     /// Says which check failed; see [`Error`].
     pub fn verify(unverified: &str, keys: &KeySet, issuer: &str, audience: &str) -> Result<Self, Error> {
-        let (claims, _kid): (UserClaims, String) =
-            verify(unverified, keys, issuer, audience, &USER_TYPES)?;
+        let (claims, _kid): (UserClaims, String) = verify(unverified, keys, issuer, audience, &USER_TYPES)?;
         if claims.sub.is_empty() || claims.sub.len() > 256 || claims.org.len() > 256 {
             return Err(Error::Claims);
         }

@@ -145,7 +145,8 @@ async fn follow_authority(app: App) {
     loop {
         news.mark_unchanged();
         app.identities.forget();
-        let reloaded = async { app.keys.reload(&mut *app.db.acquire().await.map_err(db::Error::from)?).await };
+        let reloaded =
+            async { app.keys.reload(&mut *app.db.acquire().await.map_err(db::Error::from)?).await };
         if let Err(error) = reloaded.await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the keys were not read anew");
         }

@@ -125,8 +125,7 @@ impl Liveness {
     async fn look(&self, db: &PgPool, asked: &Asked) -> Result<LivenessReply, db::Error> {
         let ids: Vec<i64> = asked.attempts.iter().map(|attempt| attempt.get()).collect();
         let mut conn = db.acquire().await?;
-        let mut dead: HashSet<AttemptId> =
-            db::leases::dead(&mut conn, &ids).await?.into_iter().collect();
+        let mut dead: HashSet<AttemptId> = db::leases::dead(&mut conn, &ids).await?.into_iter().collect();
         let mut over = LivenessReply::default();
         if !asked.keys.is_empty() {
             over.revoked_keys = db::keys::revoked(&mut conn, &asked.keys).await?;

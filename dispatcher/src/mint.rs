@@ -117,7 +117,8 @@ impl Signer {
         now: DateTime<Utc>,
     ) -> Result<TokenReply, Error> {
         let lease = subject.lease;
-        let expires_at = (now + self.terms.lifetime).min(lease.started_at + subject.timeout + self.terms.grace);
+        let expires_at =
+            (now + self.terms.lifetime).min(lease.started_at + subject.timeout + self.terms.grace);
         if expires_at <= now {
             return Err(Error::TimeUp);
         }

@@ -169,7 +169,10 @@ impl Fetched {
         match self.from.fetch().await {
             Ok(keys) => self.take(keys),
             Err(error) => {
-                tracing::warn!(error = &*error as &dyn StdError, "the keys that verify tokens stay as they are");
+                tracing::warn!(
+                    error = &*error as &dyn StdError,
+                    "the keys that verify tokens stay as they are"
+                );
             }
         }
     }

@@ -120,8 +120,11 @@ impl Liveness {
         if let Some(verdict) = self.inner.known(&holder) {
             return verdict.map(|ended| live(self.inner.holding(holder, ended)));
         }
-        let request =
-            LivenessRequest { attempts: vec![attempt], keys: vec![kid.clone()], ..LivenessRequest::default() };
+        let request = LivenessRequest {
+            attempts: vec![attempt],
+            keys: vec![kid.clone()],
+            ..LivenessRequest::default()
+        };
         let asked_at = Instant::now();
         let reply = self.inner.client.liveness(&request).await?;
         let mut state = self.inner.state();

@@ -271,11 +271,7 @@ impl FailureReason {
     pub const fn counts_as_failure(self) -> bool {
         !matches!(
             self,
-            Self::Launch
-                | Self::WorkerStopping
-                | Self::LeaseExpired
-                | Self::KeyRevoked
-                | Self::WorkerRevoked
+            Self::Launch | Self::WorkerStopping | Self::LeaseExpired | Self::KeyRevoked | Self::WorkerRevoked
         )
     }
 }

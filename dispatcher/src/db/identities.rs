@@ -57,10 +57,7 @@ pub async fn upsert(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn revoke(
-    conn: &mut PgConnection,
-    name: &str,
-) -> Result<Option<(WorkerId, DateTime<Utc>)>, Error> {
+pub async fn revoke(conn: &mut PgConnection, name: &str) -> Result<Option<(WorkerId, DateTime<Utc>)>, Error> {
     let found = sqlx::query!(
         r#"-- identities::revoke
         update workers set revoked_at = coalesce(revoked_at, now()) where name = $1

@@ -87,9 +87,10 @@ pub async fn all(conn: &mut PgConnection) -> Result<Vec<KeyRow>, Error> {
 /// # Errors
 /// When the database fails.
 pub async fn signing(conn: &mut PgConnection) -> Result<Option<KeyId>, Error> {
-    let found = sqlx::query_scalar!("-- keys::signing\nselect kid from signing_keys where stopped_at is null")
-        .fetch_optional(conn)
-        .await?;
+    let found =
+        sqlx::query_scalar!("-- keys::signing\nselect kid from signing_keys where stopped_at is null")
+            .fetch_optional(conn)
+            .await?;
     found.as_deref().map(kid).transpose()
 }
 

@@ -92,7 +92,10 @@ impl From<&keys::Error> for Refusal {
             return Self::from(error);
         }
         tracing::error!(error = error as &dyn std::error::Error, "no key to sign with");
-        Self::new(ErrorCode::Unavailable, "this dispatcher has no key to sign with right now; its log says why")
+        Self::new(
+            ErrorCode::Unavailable,
+            "this dispatcher has no key to sign with right now; its log says why",
+        )
     }
 }
 

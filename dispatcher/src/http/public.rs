@@ -26,8 +26,11 @@ pub fn routes() -> Vec<Route> {
 async fn jwks(State(app): State<App>) -> impl IntoResponse {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
-        (header::CACHE_CONTROL, HeaderValue::from_str(&format!("public, max-age={JWKS_MAX_AGE}"))
-                .unwrap_or(HeaderValue::from_static("no-store"))),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_str(&format!("public, max-age={JWKS_MAX_AGE}"))
+                .unwrap_or(HeaderValue::from_static("no-store")),
+        ),
     ];
     (headers, app.keys.jwks())
 }

@@ -186,7 +186,10 @@ impl KeyRing {
             Ok(())
         });
         if let Err(error) = removed {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a key that signs no more was not removed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a key that signs no more was not removed"
+            );
         }
     }
 

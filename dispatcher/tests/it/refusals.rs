@@ -120,7 +120,7 @@ fn sign(key: &trace_dispatcher::keys::SigningKey, claims: CapabilityClaims) -> S
     Secret::new(jsonwebtoken::encode(&header, &claims, key.encoding_key()).unwrap())
 }
 
-fn user_token(platform: &Platform) -> Secret<String> {
+pub fn user_token(platform: &Platform) -> Secret<String> {
     let now = chrono::Utc::now().timestamp();
     let mut header = Header::new(Algorithm::ES256);
     header.kid = Some(platform.user_key.kid().to_owned());

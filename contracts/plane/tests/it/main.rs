@@ -1,4 +1,1 @@
-//! Planes against a dispatcher that the test plays.
 
-mod liveness;
-mod serve;
