@@ -22,8 +22,10 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// The public halves of the signing keys.
-async fn jwks(State(app): State<App>) -> impl IntoResponse {
+/// The public halves of the signing keys. The database is asked each time: a plane that asks because of a key
+/// that another dispatcher has made a moment ago must find it.
+async fn jwks(State(app): State<App>) -> Reply<impl IntoResponse> {
+    app.keys.refresh(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
         (
@@ -32,7 +34,7 @@ async fn jwks(State(app): State<App>) -> impl IntoResponse {
                 .unwrap_or(HeaderValue::from_static("no-store")),
         ),
     ];
-    (headers, app.keys.jwks())
+    Ok((headers, app.keys.jwks()))
 }
 
 /// The process answers.

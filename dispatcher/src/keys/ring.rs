@@ -5,7 +5,7 @@
 //! no two of them differ. See `docs/adr/0013-key-ring.md`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -158,24 +158,37 @@ impl KeyRing {
         found.ok_or_else(|| Error::Lost { kid, folder: self.0.folder.clone() })
     }
 
-    /// Reads anew what the database says, and forgets private halves that sign no more.
+    /// Reads anew what the database says of public halves.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn refresh(&self, conn: &mut PgConnection) -> Result<(), Error> {
+        let rows = db::keys::all(conn).await?;
+        self.0.source.replace(key_set(&rows)?);
+        *self.public() = rows;
+        Ok(())
+    }
+
+    /// The same, and forgets private halves that sign no more.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn reload(&self, conn: &mut PgConnection) -> Result<(), Error> {
-        let rows = db::keys::all(conn).await?;
-        self.0.source.replace(key_set(&rows)?);
-        let spent = |kid: &KeyId| rows.iter().any(|row| row.kid == *kid && row.stopped_at.is_some());
-        self.private().retain(|kid, _| !spent(kid));
+        self.refresh(conn).await?;
+        let spent: HashSet<KeyId> =
+            self.public().iter().filter(|row| row.stopped_at.is_some()).map(|row| row.kid.clone()).collect();
+        self.private().retain(|kid, _| !spent.contains(kid));
         self.remove_spent(&spent);
-        *self.0.public.lock().unwrap_or_else(PoisonError::into_inner) = rows;
         Ok(())
     }
 
     /// A private half that signs no more is of use to thieves alone. What an operator brought is theirs.
-    fn remove_spent(&self, spent: &dyn Fn(&KeyId) -> bool) {
+    fn remove_spent(&self, spent: &HashSet<KeyId>) {
         let removed = files::read_all(&self.0.folder).and_then(|found| {
-            for (path, _) in found.iter().filter(|(_, key)| spent(key.id())) {
+            for (path, key) in &found {
+                if !spent.contains(key.id()) || self.0.brought.as_ref() == Some(path) {
+                    continue;
+                }
                 match fs::remove_file(path) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                         return Err(super::at(path, source));
@@ -193,12 +206,12 @@ impl KeyRing {
         }
     }
 
-    /// The public halves that are believed, as a JWKS document. Each says in `trace_state` where it stands,
+    /// The public halves that are believed, by the last look at the database, as a JWKS document. Each says in `trace_state` where it stands,
     /// and in `trace_until` how long it is believed.
     #[must_use]
     pub fn jwks(&self) -> String {
         let now = Utc::now();
-        let rows = self.0.public.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.public();
         let keys = rows.iter().filter(|row| is_believed(row, now)).map(|row| {
             let mut jwk = super::jwk(&row.kid, &row.point);
             jwk["trace_state"] = serde_json::json!(state(row));
@@ -227,6 +240,10 @@ impl KeyRing {
 
     fn keep(&self, key: SigningKey) -> Arc<SigningKey> {
         Arc::clone(self.private().entry(key.id().clone()).or_insert_with(|| Arc::new(key)))
+    }
+
+    fn public(&self) -> MutexGuard<'_, Vec<KeyRow>> {
+        self.0.public.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn private(&self) -> MutexGuard<'_, HashMap<KeyId, Arc<SigningKey>>> {

@@ -23,12 +23,15 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Rounds for each cause on each plane
-    #[arg(long, default_value_t = 100)]
+    /// Rounds on each plane in which a run is cancelled
+    #[arg(long, default_value_t = 200)]
     rounds: usize,
-    /// Rounds for each cause with a query or a download that runs
-    #[arg(long, default_value_t = 30)]
+    /// Rounds with a query or a download that runs
+    #[arg(long, default_value_t = 40)]
     running_rounds: usize,
+    /// Rounds on each plane in which a key is revoked
+    #[arg(long, default_value_t = 40)]
+    key_rounds: usize,
 }
 
 /// In milliseconds, by cause and plane.
@@ -77,6 +80,7 @@ async fn measure(
     let mut figures = BTreeMap::new();
     for (name, subject) in SUBJECTS {
         let rounds = match subject {
+            _ if cause == Cause::KeyRevoked => options.key_rounds,
             Subject::Shown(_) => options.rounds,
             Subject::RunningQuery | Subject::RunningDownload => options.running_rounds,
         };

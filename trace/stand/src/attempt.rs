@@ -8,10 +8,9 @@ use aws_sdk_s3::config::{BehaviorVersion, Region, retry::RetryConfig};
 use reqwest::Method;
 use serde_json::{Value, json};
 use trace_contracts::{
-    Capability, ClaimId, KeyId, Role, RunId, S3Prefix, Secret,
-    keys::KeySet,
+    ClaimId, KeyId, Role, RunId, S3Prefix, Secret,
     wire::{
-        task::{CredentialsReply, TokenReply},
+        task::{ContextReply, CredentialsReply, TokenReply},
         worker::{ClaimReply, Code, FailureReason, Lease, Resources},
     },
 };
@@ -20,7 +19,7 @@ use trace_dispatcher::{
     task::start_run::{NewRun, start_run},
 };
 
-use crate::{BUCKET, Download, LONG, REGION, Stand, dispatcher::CAPABILITY_ISSUER, query_service::code};
+use crate::{BUCKET, Download, LONG, REGION, Stand, query_service::code};
 
 /// Work for hours that reads and yields nothing.
 pub const SLOW: &str = "WITH v(n) AS (VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10), (11), (12)) \
@@ -149,20 +148,16 @@ impl Stand {
             .retry_config(RetryConfig::disabled())
             .force_path_style(true)
             .endpoint_url(self.store.endpoint().as_str().trim_end_matches('/'));
-        let known = KeySet::from_jwks(&self.dispatcher.app().keys.jwks())?;
-        let capability = Capability::verify(
-            token.expose(),
-            &known,
-            CAPABILITY_ISSUER,
-            trace_contracts::Audience::Dispatcher,
-        )?;
+        let header = jsonwebtoken::decode_header(token.expose())?;
+        let context = self.dispatcher.task(Method::GET, "/v1/task/context", &token, None).await?;
+        let context: ContextReply = context.error_for_status()?.json().await?;
         Ok(Attempt {
             run: lease.launch.run,
             owner: owner.to_owned(),
             token,
             query_token: exchanged.token,
-            kid: capability.kid().clone(),
-            scratch: capability.grants().scratch.clone(),
+            kid: header.kid.context("a key id")?.parse()?,
+            scratch: context.scratch,
             s3: aws_sdk_s3::Client::from_conf(config.build()),
             lease,
         })

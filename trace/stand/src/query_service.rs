@@ -1,6 +1,7 @@
 //! The query service in a process of its own, as it is installed.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,6 +14,9 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use trace_object_store::EmbeddedObjectStore;
 
 use crate::{Cable, Dispatcher, Issuer, LONG, REGION, dispatcher::CAPABILITY_ISSUER, users::ISSUER};
+
+/// Hundredths of a second of processor time, which nothing but a slow query takes.
+const BUSY_TICKS: u64 = 30;
 
 /// A running service; killed when dropped.
 pub struct QueryService {
@@ -106,32 +110,37 @@ impl QueryService {
         Ok(http.post(url).bearer_auth(token).json(&json!({ "sql": sql })).send().await?)
     }
 
-    /// Waits until an engine works: until one has used more processor time than it had.
+    /// Waits until an engine works: until one has used more processor time than starting takes.
     pub async fn busy(&self) -> anyhow::Result<()> {
         let before = self.processor_ticks();
+        let works = |now: &BTreeMap<u32, u64>| {
+            now.iter()
+                .any(|(engine, ticks)| *ticks >= before.get(engine).copied().unwrap_or_default() + BUSY_TICKS)
+        };
         let mut looks = tokio::time::interval(Duration::from_millis(5));
         let busy = async {
-            // Ten ticks are a tenth of a second, which nothing but a slow query takes.
-            while self.processor_ticks() < before + 10 {
+            while !works(&self.processor_ticks()) {
                 looks.tick().await;
             }
         };
         tokio::time::timeout(LONG, busy).await.context("no engine works")
     }
 
-    /// Processor time of the engines that there are.
-    fn processor_ticks(&self) -> u64 {
+    /// The engines that there are, with the processor time of each.
+    fn processor_ticks(&self) -> BTreeMap<u32, u64> {
         let own = self.child.id().to_string();
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         entries
-            .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
-            .filter_map(|stat| {
+            .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
+                let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
                 // After the name, which is in brackets: state, parent, and so on.
                 let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
                 (fields.get(1)? == &own).then_some(())?;
-                Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+                let time = |at: usize| fields.get(at)?.parse::<u64>().ok();
+                Some((pid, time(11)? + time(12)?))
             })
-            .sum()
+            .collect()
     }
 
     async fn ready(&self) -> anyhow::Result<()> {

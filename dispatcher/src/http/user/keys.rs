@@ -42,6 +42,7 @@ pub(super) async fn rotate(
     audit::record(&mut tx, &permit, turned.now.as_str(), detail).await.map_err(database)?;
     let now = read(&mut tx, &turned.now).await?;
     tx.commit().await.map_err(database)?;
+    reload(&app).await?;
     Ok(Json(now))
 }
 
@@ -61,6 +62,7 @@ pub(super) async fn revoke(
     audit::record(&mut tx, &permit, kid.as_str(), detail).await.map_err(database)?;
     let revoked = read(&mut tx, &kid).await?;
     tx.commit().await.map_err(database)?;
+    reload(&app).await?;
     let attempts_ended = keys::end_holders(&app).await?;
     Ok(Json(RevokeKeyReply { revoked, signing: info(signing), attempts_ended }))
 }
@@ -80,6 +82,11 @@ pub(super) async fn touched(
     audit::record(&mut tx, &permit, kid.as_str(), detail).await.map_err(database)?;
     tx.commit().await.map_err(database)?;
     Ok(Json(records))
+}
+
+/// This dispatcher shows at once what it has answered; news tell the others.
+async fn reload(app: &App) -> Reply<()> {
+    Ok(app.keys.reload(&mut *app.db.acquire().await.map_err(database)?).await?)
 }
 
 async fn read(conn: &mut PgConnection, kid: &KeyId) -> Reply<KeyInfo> {
