@@ -1,1 +1,6 @@
+//! The parts that every HTTP service shares, over loopback.
 
+mod keys;
+mod liveness;
+mod serve;
+mod signer;
