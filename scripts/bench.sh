@@ -13,6 +13,7 @@ sandbox  trace-bench
 chain    trace-bench
 scale    trace-bench
 idle     trace-bench
+revocation trace-bench
 query    trace-query-bench
 "
 

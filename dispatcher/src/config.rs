@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
-use trace_contracts::Secret;
+use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
 use url::Url;
 
 /// The dispatcher's configuration. Unknown fields are refused, secrets have no defaults.
@@ -25,10 +25,48 @@ pub struct Config {
     pub users: UserIssuer,
     /// The object store, as the dispatcher itself reaches it.
     pub object_store: ObjectStore,
+    /// The keys that sign capabilities, and who may change them.
+    #[serde(default)]
+    pub keys: Keys,
     /// Leases, retries and tokens.
     #[serde(default)]
     pub limits: Limits,
 }
+
+/// The keys that sign capabilities, and who may change them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// The org whose admins change keys and workers, which are every org's. Absent: nobody does.
+    pub platform_org: Option<Name>,
+    /// A key that an operator brings (PKCS #8, DER, mode 0600): it signs from the first start with it on,
+    /// until the next rotation.
+    pub signing_key: Option<PathBuf>,
+    /// How long what a key signed is believed after the next one has begun to sign, in seconds. It is never
+    /// less than the life of a token, the leeway and the age of a cached key set together.
+    pub overlap_seconds: u64,
+    /// What to do at the start when the key that signs is not in the key folder.
+    pub when_lost: WhenLost,
+}
+
+/// What to do without the key that signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenLost {
+    /// Not start: most likely the folder is the wrong one.
+    Refuse,
+    /// Make a new key.
+    Replace,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { platform_org: None, signing_key: None, overlap_seconds: 0, when_lost: WhenLost::Refuse }
+    }
+}
+
+/// A key set that this dispatcher publishes may be cached for so long, in seconds.
+pub const JWKS_MAX_AGE: u64 = 60;
 
 /// Where the listeners bind. They never share one: who reaches a port is part of who may call it.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -127,6 +165,15 @@ impl Limits {
     #[must_use]
     pub const fn sweep(&self) -> Duration {
         Duration::from_millis(self.sweep_ms)
+    }
+}
+
+impl Config {
+    /// How long what a key signed is believed after the next one has begun to sign, in seconds.
+    #[must_use]
+    pub fn key_overlap_seconds(&self) -> u64 {
+        let least = self.limits.token_seconds + LEEWAY_SECONDS + JWKS_MAX_AGE;
+        self.keys.overlap_seconds.max(least)
     }
 }
 

@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// An identity is looked up again after this time, which bounds how long a revoked one goes on.
+/// An identity is looked up again after this time, and at once when news of a revocation come.
 const FRESH_FOR: Duration = Duration::from_secs(5);
 /// Identities remembered at most; past that the memory starts anew.
 const REMEMBERED: usize = 1000;
@@ -85,6 +85,11 @@ impl Identities {
                 format!("this token is not that of a {} of this platform", kind.as_str()),
             )),
         }
+    }
+
+    /// Forgets whom it has looked up: one of them may have been revoked.
+    pub fn forget(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn recall(&self, hash: &Sha256) -> Option<Known> {

@@ -2,8 +2,8 @@
 //!
 //! Every change of a task's state goes through [`Fenced`], a transaction that has locked the rows of
 //! the runs it touches, and takes a [`Held`], the proof that a lease was looked up and locked in it.
-//! There are three ways to hold a lease and no others: to show its fence, to find it expired by the
-//! database's clock, and to cancel its run.
+//! There are four ways to hold a lease and no others: to show its fence, to find it expired by the
+//! database's clock, to cancel its run, and to take it back because the authority behind it is over.
 //!
 //! Locks are taken in one order everywhere: runs by id, then ready rows, then leases by attempt,
 //! then datasets by id, and last the admission of orgs by id. Cancelling alone takes the admission of
@@ -154,6 +154,16 @@ impl<'t> Fenced<'t> {
     pub async fn hold_expired(&mut self, attempts: &[AttemptId]) -> Result<Vec<Held>, db::Error> {
         let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
         let rows = db::leases::hold_expired(self.conn, &ids).await?;
+        Ok(rows.into_iter().filter(|row| self.runs.contains_key(&row.run())).map(Held).collect())
+    }
+
+    /// Holds the leases of those of these attempts that still have one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hold_attempts(&mut self, attempts: &[AttemptId]) -> Result<Vec<Held>, db::Error> {
+        let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
+        let rows = db::leases::hold_attempts(self.conn, &ids).await?;
         Ok(rows.into_iter().filter(|row| self.runs.contains_key(&row.run())).map(Held).collect())
     }
 

@@ -9,6 +9,7 @@ pub mod admission;
 pub mod attempt_ids;
 pub mod attendance;
 pub mod audit;
+pub mod authority;
 pub mod batcher;
 pub mod blobs;
 pub mod bootstrap;

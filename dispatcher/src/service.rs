@@ -22,7 +22,7 @@ use crate::{
     http,
     http::worker::Batches,
     identity::Identities,
-    keys::{self, SigningKey},
+    keys::{self, KeyRing},
     liveness::Liveness,
     mint::Minter,
     objects::Objects,
@@ -102,7 +102,7 @@ pub async fn start(
 ) -> Result<Dispatcher, Error> {
     let db = connect(&config).await?;
     sqlx::migrate!().run(&db).await?;
-    let keys = Arc::new(SigningKey::open(&config.key_dir)?);
+    let keys = KeyRing::open(&db, &config.key_dir, &config.keys, config.key_overlap_seconds()).await?;
     let core = Core {
         db: db.clone(),
         wake: adapters.wake,
@@ -112,8 +112,8 @@ pub async fn start(
     };
     let (liveness, signals) = (Liveness::default(), Signals::default());
     let app = App::new(Parts {
-        minter: Minter::new(Arc::clone(&keys), &config.capability_issuer, &config.limits),
-        capabilities: Verifier::new(KeySource::fixed(keys.key_set()?), &config.capability_issuer),
+        minter: Minter::new(keys.clone(), &config.capability_issuer, &config.limits),
+        capabilities: Verifier::new(keys.source(), &config.capability_issuer),
         users: Verifier::new(user_keys(&config.users.jwks)?, &config.users.issuer)
             .with_user_audience(&config.users.audience),
         identities: Identities::new(db.clone()),

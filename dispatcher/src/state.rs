@@ -11,7 +11,7 @@ use crate::{
     attendance::Attendance,
     http::worker::Batches,
     identity::Identities,
-    keys::SigningKey,
+    keys::KeyRing,
     liveness::Liveness,
     mint::Minter,
     objects::Objects,
@@ -54,8 +54,8 @@ pub struct Parts {
     pub db: PgPool,
     /// What transitions need: the database, the wake-ups, the facts of runs, the limits.
     pub core: Core,
-    /// The key that signs capabilities.
-    pub keys: Arc<SigningKey>,
+    /// The keys that sign capabilities.
+    pub keys: KeyRing,
     /// Signs capability tokens.
     pub minter: Minter,
     /// Verifies capability tokens.

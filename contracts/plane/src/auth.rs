@@ -68,7 +68,11 @@ impl Verifier {
         }
         let hash = (Sha256::of(unverified.as_bytes()), audience);
         if let Some(capability) = self.recall(hash) {
-            return Ok(capability);
+            // A key that is gone has taken what it signed with it.
+            if self.keys.keys().await?.has(capability.kid().as_str()) {
+                return Ok(capability);
+            }
+            self.forget(hash);
         }
         let capability = self
             .with_keys(|keys| Capability::verify(unverified, keys, &self.issuer, audience))
@@ -101,6 +105,10 @@ impl Verifier {
         }
         remembered.remove(&hash);
         None
+    }
+
+    fn forget(&self, hash: (Sha256, Audience)) {
+        self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&hash);
     }
 
     fn remember(&self, hash: (Sha256, Audience), capability: &Arc<Capability>) {

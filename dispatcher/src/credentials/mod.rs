@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use trace_contracts::{AttemptId, OrgId, Secret, TaskId};
+use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
 
 pub use policy::{ManifestPrefixes, SessionPolicy, session_policies};
 
@@ -19,6 +19,8 @@ pub struct SessionRequest {
     pub task: TaskId,
     /// The attempt that it is for.
     pub attempt: AttemptId,
+    /// The key that signed the capability it was asked for with, for the store's audit entries.
+    pub kid: KeyId,
     /// What it may do.
     pub policy: SessionPolicy,
     /// How long it holds.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trace_contracts::{AttemptId, LeaseToken, RunId, TaskId, WorkerId, wire::worker::Fence};
+use trace_contracts::{AttemptId, KeyId, LeaseToken, RunId, TaskId, WorkerId, wire::worker::Fence};
 use uuid::Uuid;
 
 use super::{
@@ -253,23 +253,71 @@ pub async fn hold_run(conn: &mut PgConnection, run: RunId) -> Result<Vec<LeaseRo
     rows(found)
 }
 
-/// The lease of an attempt, if it holds.
+/// The leases of these attempts, locked, whether or not they have run out.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn current(conn: &mut PgConnection, attempt: AttemptId) -> Result<Option<LeaseRow>, Error> {
+pub async fn hold_attempts(conn: &mut PgConnection, attempts: &[i64]) -> Result<Vec<LeaseRow>, Error> {
     let found = sqlx::query_as!(
         Columns,
-        "-- leases::current
+        "-- leases::hold_attempts
         select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
             l.expires_at
         from leases l
-        where l.attempt_id = $1 and l.expires_at > now()",
-        attempt.get()
+        where l.attempt_id = any($1)
+        order by l.attempt_id for update of l",
+        attempts
+    )
+    .fetch_all(conn)
+    .await?;
+    rows(found)
+}
+
+/// The lease of an attempt, if it holds and the key is not revoked that signed what was shown for it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn current_under(
+    conn: &mut PgConnection,
+    attempt: AttemptId,
+    kid: &KeyId,
+) -> Result<Option<LeaseRow>, Error> {
+    let found = sqlx::query_as!(
+        Columns,
+        "-- leases::current_under
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from leases l
+        where l.attempt_id = $1 and l.expires_at > now()
+            and not exists (select from signing_keys k where k.kid = $2 and k.revoked_at is not null)",
+        attempt.get(),
+        kid.as_str()
     )
     .fetch_optional(conn)
     .await?;
     found.map(LeaseRow::try_from).transpose()
+}
+
+/// Attempts of a worker that is revoked, or of all that are, and their tasks; without a lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_revoked_workers(
+    conn: &mut PgConnection,
+    worker: Option<WorkerId>,
+    limit: i64,
+) -> Result<Vec<(AttemptId, TaskId)>, Error> {
+    let found = sqlx::query!(
+        "-- leases::of_revoked_workers
+        select l.attempt_id, l.task_id from workers w join leases l on l.worker_id = w.worker_id
+        where w.revoked_at is not null and ($1::bigint is null or w.worker_id = $1)
+        order by l.attempt_id limit $2",
+        worker.map(WorkerId::get),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.iter().map(|row| (AttemptId::from_db(row.attempt_id), TaskId::from_db(row.task_id))).collect())
 }
 
 /// Those of these attempts that have no lease that holds.

@@ -12,6 +12,7 @@ pub mod datasets;
 pub mod due;
 pub mod fences;
 pub mod identities;
+pub mod keys;
 pub mod leases;
 pub mod limits;
 pub mod logs;

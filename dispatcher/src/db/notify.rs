@@ -18,11 +18,14 @@ pub enum Channel {
     Cut,
     /// An attempt has new log lines. The payload names it.
     Logs,
+    /// Keys, users or workers have got or lost authority.
+    Authority,
 }
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs];
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs, Self::Authority];
 
     /// The channel's name.
     #[must_use]
@@ -33,6 +36,7 @@ impl Channel {
             Self::Ended => "trace_ended",
             Self::Cut => "trace_cut",
             Self::Logs => "trace_logs",
+            Self::Authority => "trace_authority",
         }
     }
 }

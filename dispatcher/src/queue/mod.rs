@@ -37,6 +37,7 @@ pub struct Signals(Arc<Channels>);
 struct Channels {
     ready: watch::Sender<u64>,
     later: watch::Sender<u64>,
+    authority: watch::Sender<u64>,
     logs: broadcast::Sender<AttemptId>,
 }
 
@@ -48,6 +49,7 @@ impl Default for Signals {
         Self(Arc::new(Channels {
             ready: watch::Sender::new(0),
             later: watch::Sender::new(0),
+            authority: watch::Sender::new(0),
             logs: broadcast::Sender::new(LOG_NEWS),
         }))
     }
@@ -66,6 +68,12 @@ impl Signals {
         self.0.later.subscribe()
     }
 
+    /// Changes whenever keys, users or workers may have got or lost authority.
+    #[must_use]
+    pub fn authority(&self) -> watch::Receiver<u64> {
+        self.0.authority.subscribe()
+    }
+
     /// Attempts that have new log lines.
     #[must_use]
     pub fn logs(&self) -> broadcast::Receiver<AttemptId> {
@@ -80,6 +88,11 @@ impl Signals {
     /// The next due time may have come nearer.
     pub fn tell_later(&self) {
         self.0.later.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Keys, users or workers may have got or lost authority.
+    pub fn tell_authority(&self) {
+        self.0.authority.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// An attempt has new log lines.

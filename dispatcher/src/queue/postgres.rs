@@ -72,6 +72,7 @@ async fn hear(
 fn look_again(signals: &Signals, liveness: &Liveness) {
     signals.tell_ready();
     signals.tell_later();
+    signals.tell_authority();
     liveness.look_again();
 }
 
@@ -83,6 +84,10 @@ fn tell(news: &PgNotification, signals: &Signals, liveness: &Liveness) {
         Some(Channel::Ended) => liveness.ended(&attempts()),
         Some(Channel::Cut) => liveness.cut(&attempts()),
         Some(Channel::Logs) => attempts().into_iter().for_each(|attempt| signals.tell_logs(attempt)),
+        Some(Channel::Authority) => {
+            signals.tell_authority();
+            liveness.look_again();
+        }
         None => {}
     }
 }

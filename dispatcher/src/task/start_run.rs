@@ -65,6 +65,10 @@ pub async fn start_run(tx: &mut PgConnection, core: &Core, new: NewRun<'_>) -> R
     {
         return Ok(Started::Before(run));
     }
+    // Whoever suspends the user waits for this run and then cancels it, or is waited for here.
+    if db::users::hold_active(tx, new.triggered_by).await? == db::users::Standing::Suspended {
+        return Err(Error::Suspended);
+    }
     back_pressure::check(tx, new.org, first.len()).await?;
     let pins = pins(tx, new.org, new.spec).await?;
     let row = NewRow {

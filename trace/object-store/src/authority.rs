@@ -138,6 +138,7 @@ impl Authority {
             org: session.org,
             task: session.task,
             attempt: session.attempt,
+            kid: session.kid.clone(),
             operation: asked.operation,
             bucket: asked.bucket,
             key: asked.key,

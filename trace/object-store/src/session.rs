@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use trace_contracts::{AttemptId, OrgId, Secret, TaskId};
+use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
 
 use super::{keys, policy, policy::Policy};
 
@@ -36,6 +36,8 @@ pub struct MintRequest {
     pub task: TaskId,
     /// The attempt that the session lives and dies with.
     pub attempt: AttemptId,
+    /// The key that signed the capability it was asked for with, for the audit log.
+    pub kid: KeyId,
     /// The session policy, as STS would get it.
     pub policy_json: String,
     /// How long the keys are good for, at most [`MAX_DURATION`].
@@ -91,6 +93,8 @@ pub struct Session {
     pub task: TaskId,
     /// The attempt.
     pub attempt: AttemptId,
+    /// The key that signed the capability it was asked for with.
+    pub kid: KeyId,
     /// What it may do.
     pub policy: Policy,
     /// Requests at the same time; more are asked to slow down.
@@ -192,6 +196,7 @@ impl Sessions {
             org: request.org,
             task: request.task,
             attempt: request.attempt,
+            kid: request.kid.clone(),
             policy,
             slots: Arc::new(Semaphore::new(self.requests_at_once)),
             secret: keys.secret_access_key.clone(),
@@ -256,6 +261,7 @@ mod tests {
             org: OrgId::from_db(1),
             task: TaskId::from_db((1 << 20) + 1),
             attempt: AttemptId::from_db(attempt),
+            kid: "k1".parse().unwrap(),
             policy_json: POLICY.to_owned(),
             duration,
         }

@@ -1,5 +1,6 @@
 //! The command line as a program: arguments and environment in, output and exit code out.
 
+mod authority;
 mod deploy;
 mod embedded;
 mod limits;

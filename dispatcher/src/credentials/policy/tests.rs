@@ -13,7 +13,7 @@ use crate::{
     config::Limits,
     db::leases::LeaseRow,
     keys::SigningKey,
-    mint::{Minter, Subject},
+    mint::{Signer, Subject},
 };
 
 const ISSUER: &str = "https://dispatcher.test";
@@ -63,7 +63,7 @@ fn capability(inputs: impl IntoIterator<Item = (trace_contracts::Name, InputGran
     };
     let subject =
         Subject { lease: &lease, org: OrgId::from_db(1), grants: &grants, timeout: Duration::from_secs(60) };
-    let minter = Minter::new(Arc::clone(&key), ISSUER, &Limits::default());
+    let minter = Signer::with(Arc::clone(&key), ISSUER, &Limits::default());
     let token = minter.mint(subject, Audience::Dispatcher, now).unwrap().token;
     Capability::verify(token.expose(), &key.key_set().unwrap(), ISSUER, Audience::Dispatcher).unwrap()
 }

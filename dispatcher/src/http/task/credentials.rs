@@ -36,7 +36,7 @@ pub(super) async fn credentials(State(app): State<App>, task: LiveTask) -> Reply
     // An attempt that ended while its sessions were minted may have been revoked before they were
     // there; so they are taken back here.
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    let lives = db::leases::current(&mut conn, task.lease.attempt).await?.is_some();
+    let lives = db::leases::current_under(&mut conn, task.lease.attempt, capability.kid()).await?.is_some();
     if !lives || app.liveness.is_cut(task.lease.attempt) {
         app.credentials.revoke(task.lease.attempt).await?;
         return Err(over());
@@ -60,6 +60,7 @@ async fn session(app: &App, capability: &Capability, policy: SessionPolicy) -> R
         org: capability.org(),
         task: capability.task(),
         attempt: capability.attempt(),
+        kid: capability.kid().clone(),
         policy,
         duration: Duration::from_secs(app.config.limits.session_seconds),
     };
@@ -86,6 +87,7 @@ async fn audit(app: &App, capability: &Capability, policies: &[SessionPolicy]) -
             "sessions": policies.len(),
             "read": policies.iter().flat_map(|policy| &policy.read).collect::<Vec<_>>(),
         }),
+        kid: Some(capability.kid().clone()),
     };
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
     Ok(db::audit::append(&mut conn, &[entry]).await?)

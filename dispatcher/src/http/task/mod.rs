@@ -12,8 +12,15 @@ use axum::{
     http::{Method, request::Parts},
     routing::{get, post, put},
 };
-use trace_contracts::{Audience, Capability, ErrorCode, wire::limit};
-use trace_plane::{Refusal, bearer};
+use sqlx::PgConnection;
+use trace_contracts::{
+    Audience, Capability, ErrorCode,
+    wire::{
+        limit,
+        plane::{Actor, AuditEntry, AuditVerdict, Plane},
+    },
+};
+use trace_plane::{Refusal, Reply, bearer};
 
 use super::{Caller, Route};
 use crate::{App, db, db::leases::LeaseRow};
@@ -50,14 +57,36 @@ impl FromRequestParts<App> for LiveTask {
         let unverified = bearer(&parts.headers)?;
         let capability = app.capabilities.verify_capability(unverified, Audience::Dispatcher).await?;
         let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-        let lease = db::leases::current(&mut conn, capability.attempt()).await?;
+        let lease = db::leases::current_under(&mut conn, capability.attempt(), capability.kid()).await?;
         match lease {
             Some(lease) if lease.task == capability.task() && !app.liveness.is_cut(lease.attempt) => {
                 Ok(Self { capability, lease })
             }
-            _ => Err(over()),
+            _ => Err(refuse(&mut conn, &capability, parts.uri.path()).await?),
         }
     }
+}
+
+/// The refusal of a token whose time is over. One that a revoked key signed may be a thief's: it is in the
+/// audit log before it is refused.
+async fn refuse(conn: &mut PgConnection, capability: &Capability, path: &str) -> Reply<Refusal> {
+    let kid = capability.kid();
+    if db::keys::revoked(conn, &[kid.to_string()]).await?.is_empty() {
+        return Ok(over());
+    }
+    let why = "the key that signed this token was revoked";
+    let entry = AuditEntry {
+        plane: Plane::Dispatcher,
+        org: capability.org(),
+        actor: Actor::Attempt { task: capability.task(), attempt: capability.attempt() },
+        action: "token.use".to_owned(),
+        object: path.to_owned(),
+        verdict: AuditVerdict::Deny,
+        detail: serde_json::json!({ "why": why }),
+        kid: Some(kid.clone()),
+    };
+    db::audit::append(conn, &[entry]).await?;
+    Ok(Refusal::new(ErrorCode::Revoked, why))
 }
 
 fn over() -> Refusal {

@@ -22,7 +22,7 @@ use crate::{
     db::leases::{LeaseRow, ShownFence},
     facts::Place,
     grants::{self, Granted},
-    mint::Subject,
+    mint::{Signer, Subject},
     task::{
         claim::Claim,
         complete::{End, Ended},
@@ -73,11 +73,14 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
         return Ok(Vec::new());
     }
     let granted = grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    let signer = app.minter.signer(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
     let (leases, failed) = if granted.len() > SIGNED_HERE {
-        let app = app.clone();
-        tokio::task::spawn_blocking(move || signed(&app, &granted)).await.map_err(|_| Unanswered)??
+        let lease_ms = app.config.limits.lease_ms;
+        tokio::task::spawn_blocking(move || signed(&signer, lease_ms, &granted))
+            .await
+            .map_err(|_| Unanswered)??
     } else {
-        signed(app, &granted)?
+        signed(&signer, app.config.limits.lease_ms, &granted)?
     };
     if !failed.is_empty() {
         app.batches.complete(failed).await?;
@@ -89,7 +92,11 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
 const SIGNED_HERE: usize = 2;
 
 /// Leases with their tokens, and those that can't be told of as failed.
-fn signed(app: &App, granted: &[Granted]) -> Result<(Vec<Lease>, Vec<Ended>), db::Error> {
+fn signed(
+    signer: &Signer,
+    lease_ms: u64,
+    granted: &[Granted],
+) -> Result<(Vec<Lease>, Vec<Ended>), db::Error> {
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {
@@ -100,12 +107,12 @@ fn signed(app: &App, granted: &[Granted]) -> Result<(Vec<Lease>, Vec<Ended>), db
             grants: &one.grants,
             timeout: Duration::from_millis(launch.timeout_ms),
         };
-        match app.minter.mint(subject, Audience::Dispatcher, Utc::now()) {
+        match signer.mint(subject, Audience::Dispatcher, Utc::now()) {
             Ok(reply) => leases.push(Lease {
                 attempt: one.lease.attempt,
                 lease_token: one.lease.lease_token,
                 expires_at: one.lease.expires_at,
-                lease_ms: app.config.limits.lease_ms,
+                lease_ms,
                 launch,
                 capability_token: reply.token,
             }),

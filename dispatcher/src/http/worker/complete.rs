@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use futures::{StreamExt, stream};
 use trace_contracts::{
     AttemptId, ErrorCode,
-    wire::worker::{CompleteReply, CompleteRequest, CompleteVerdict, Completion, FailureReason, Outcome},
+    wire::worker::{CompleteReply, CompleteRequest, CompleteVerdict, Completion, Outcome},
 };
 use trace_plane::{Body, Refusal, Reply};
 
@@ -50,15 +50,16 @@ pub(super) async fn complete(
     Ok(Json(CompleteReply { verdicts }))
 }
 
-/// Two reasons are the dispatcher's own to give.
+/// Some reasons are the dispatcher's own to give.
 fn check_reason(completion: &Completion) -> Reply<()> {
     match &completion.outcome {
-        Outcome::Failed { reason: FailureReason::LeaseExpired | FailureReason::Cancelled, .. } => {
-            Err(Refusal::new(
-                ErrorCode::BadRequest,
-                "`lease_expired` and `cancelled` are set by the dispatcher alone; report what happened to the process",
-            ))
-        }
+        Outcome::Failed { reason, .. } if reason.is_the_dispatchers() => Err(Refusal::new(
+            ErrorCode::BadRequest,
+            format!(
+                "`{}` is set by the dispatcher alone; report what happened to the process",
+                reason.as_str()
+            ),
+        )),
         _ => Ok(()),
     }
 }

@@ -16,7 +16,7 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
-    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
     credentials::QueryServiceOnly,
     identity::Kind,
     start,
@@ -75,6 +75,7 @@ impl TestApp {
                 access_key_id: "test".to_owned(),
                 secret_access_key: Secret::new("test".to_owned()),
             },
+            keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
             limits: Limits::default(),
         };
         let adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

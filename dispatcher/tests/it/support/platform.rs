@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use trace_contracts::{OrgId, RunId, Secret, UserId};
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, Error, bootstrap,
-    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
     identity::Kind,
     keys::SigningKey,
     queue::WakeUps,
@@ -107,6 +107,7 @@ impl Platform {
                 access_key_id: "test".to_owned(),
                 secret_access_key: Secret::new("test".to_owned()),
             },
+            keys: Keys { platform_org: Some("main".parse().unwrap()), ..Keys::default() },
             limits: options.limits,
         };
         let (outputs, sessions) = (Arc::new(MemoryOutputs::default()), Arc::new(MemorySessions::default()));

@@ -15,7 +15,7 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, App, Config, bootstrap,
-    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
     credentials::QueryServiceOnly,
     dag::spec::Spec,
     identity::Kind,
@@ -91,6 +91,7 @@ impl Dispatcher {
                 access_key_id: "bench".to_owned(),
                 secret_access_key: Secret::new("bench".to_owned()),
             },
+            keys: Keys { platform_org: Some("main".parse()?), ..Keys::default() },
             limits: Limits::default(),
         };
         let mut adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

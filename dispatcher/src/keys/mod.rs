@@ -1,9 +1,10 @@
-//! The key that signs capabilities: one file that nobody else can read.
+//! Keys that sign, each in a file that nobody else can read, and the ring of those that sign capabilities.
+
+mod files;
+pub mod ring;
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -14,13 +15,17 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use trace_contracts::{Sha256, keys::KeySet};
+use trace_contracts::{KeyId, Sha256, keys::KeySet};
+
+pub use self::ring::KeyRing;
+use crate::db::{self, keys::Point};
 
 /// An ES256 key. `Debug` shows its id alone.
 pub struct SigningKey {
     key: EncodingKey,
     pair: EcdsaKeyPair,
-    kid: String,
+    kid: KeyId,
+    point: Point,
     jwks: String,
 }
 
@@ -45,6 +50,18 @@ pub enum Error {
         /// Its mode.
         mode: u32,
     },
+    /// It is somebody else's.
+    #[error(
+        "`{path}` belongs to user {owner}, and this service runs as user {user}: give it away with `chown {user} {path}` if its content is yours to trust, and start again"
+    )]
+    Owner {
+        /// The folder or file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
     /// It is not what it should be.
     #[error("`{path}` is not {expected}")]
     Kind {
@@ -62,6 +79,22 @@ pub enum Error {
     /// No key could be made.
     #[error("no signing key could be made")]
     Generate,
+    /// The database says that another key signs than any that is here.
+    #[error(
+        "the key `{kid}` signs capabilities, and `{folder}` does not have it: every dispatcher of one database needs the same key folder. If the key is lost for good, set `keys: {{ when_lost: replace }}` and start once: a new key signs then, and what the lost one signed is believed until its time is up"
+    )]
+    Lost {
+        /// The key.
+        kid: KeyId,
+        /// The key folder.
+        folder: PathBuf,
+    },
+    /// The keys in the database make no key set.
+    #[error("the keys in the database make no key set")]
+    Set(#[from] trace_contracts::keys::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] db::Error),
 }
 
 /// Why no token was signed.
@@ -84,34 +117,31 @@ impl SigningKey {
     /// # Errors
     /// When somebody else could read the key, or the file holds none. See [`Error`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        match fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) {
-            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(at(dir, source)),
-            _ => {}
-        }
-        check_folder(dir)?;
+        files::prepare(dir)?;
         let path = dir.join(FILE);
         if !path.try_exists().map_err(|source| at(&path, source))? {
-            create(dir, &path)?;
+            files::create(dir, &path, files::generate()?.as_ref())?;
         }
-        check_file(&path)?;
-        let pkcs8 = fs::read(&path).map_err(|source| at(&path, source))?;
-        Self::from_pkcs8(&pkcs8).ok_or(Error::Content { path })
+        Self::read(&path)
+    }
+
+    /// Reads the key of a file, such as one that an operator brings.
+    ///
+    /// # Errors
+    /// When somebody else could read or replace it, or it holds none.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::from_pkcs8(&files::read(path)?).ok_or_else(|| Error::Content { path: path.to_owned() })
     }
 
     fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).ok()?;
         // An uncompressed point: 4, then x and y of 32 bytes each.
-        let point = pair.public_key().as_ref();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(point.get(1..33)?), URL_SAFE_NO_PAD.encode(point.get(33..65)?));
-        // RFC 7638: the required members in the order of their names.
-        let thumbprint = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        let kid = URL_SAFE_NO_PAD.encode(Sha256::of(thumbprint.as_bytes()).as_bytes());
-        let jwks = serde_json::json!({
-            "keys": [{
-                "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid, "x": x, "y": y,
-            }]
-        });
-        Some(Self { key: EncodingKey::from_ec_der(pkcs8), pair, kid, jwks: jwks.to_string() })
+        let public = pair.public_key().as_ref();
+        let part = |range| Some(URL_SAFE_NO_PAD.encode(public.get(range)?));
+        let point = Point { x: part(1..33)?, y: part(33..65)? };
+        let kid = thumbprint(&point)?;
+        let jwks = serde_json::json!({ "keys": [jwk(&kid, &point)] });
+        Some(Self { key: EncodingKey::from_ec_der(pkcs8), pair, kid, point, jwks: jwks.to_string() })
     }
 
     /// A signed token: a header that names this key and says what kind of token it is, and the claims (JWS,
@@ -123,7 +153,7 @@ impl SigningKey {
     pub fn token(&self, kind: &str, claims: &impl Serialize) -> Result<String, SignError> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some(kind.to_owned());
-        header.kid = Some(self.kid.clone());
+        header.kid = Some(self.kid.as_str().to_owned());
         let mut token = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header)?);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(serde_json::to_vec(claims)?, &mut token);
@@ -142,7 +172,19 @@ impl SigningKey {
     /// The key's id: the thumbprint of its public half (RFC 7638).
     #[must_use]
     pub fn kid(&self) -> &str {
+        self.kid.as_str()
+    }
+
+    /// The same as an id.
+    #[must_use]
+    pub const fn id(&self) -> &KeyId {
         &self.kid
+    }
+
+    /// The public half.
+    #[must_use]
+    pub const fn point(&self) -> &Point {
+        &self.point
     }
 
     /// The public half, as a JWKS document.
@@ -170,54 +212,25 @@ fn at(path: &Path, source: io::Error) -> Error {
     Error::Io { path: path.to_owned(), source }
 }
 
-fn check_folder(dir: &Path) -> Result<(), Error> {
-    let found = fs::symlink_metadata(dir).map_err(|source| at(dir, source))?;
-    if !found.is_dir() {
-        return Err(Error::Kind {
-            path: dir.to_owned(),
-            expected: "a folder of its own (links are not followed)",
-        });
-    }
-    check_mode(dir, found.mode())
+/// RFC 7638: the required members in the order of their names.
+fn thumbprint(Point { x, y }: &Point) -> Option<KeyId> {
+    let members = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    URL_SAFE_NO_PAD.encode(Sha256::of(members.as_bytes()).as_bytes()).parse().ok()
 }
 
-fn check_file(path: &Path) -> Result<(), Error> {
-    let found = fs::symlink_metadata(path).map_err(|source| at(path, source))?;
-    if !found.is_file() {
-        return Err(Error::Kind { path: path.to_owned(), expected: "a file (links are not followed)" });
-    }
-    check_mode(path, found.mode())
-}
-
-fn check_mode(path: &Path, mode: u32) -> Result<(), Error> {
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(Error::Permissions { path: path.to_owned(), mode: mode & 0o7777 })
-}
-
-/// Makes a key under a name of its own and links it to its place, which fails when another process
-/// was faster; its key is then the one that counts.
-fn create(dir: &Path, path: &Path) -> Result<(), Error> {
-    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-        .map_err(|_| Error::Generate)?;
-    let made = dir.join(format!(".{}.new", uuid::Uuid::new_v4()));
-    let written =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).and_then(|mut file| {
-            file.write_all(pkcs8.as_ref())?;
-            file.sync_all()
-        });
-    let linked = written.and_then(|()| match fs::hard_link(&made, path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
-    let removed = fs::remove_file(&made);
-    linked.and(removed).map_err(|source| at(path, source))
+/// A public key as a JWKS lists it.
+fn jwk(kid: &KeyId, Point { x, y }: &Point) -> serde_json::Value {
+    serde_json::json!({
+        "kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid, "x": x, "y": y,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt, PermissionsExt},
+    };
 
     use super::*;
 
