@@ -17,7 +17,7 @@ use trace_contracts::{
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
     config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
-    credentials::QueryServiceOnly,
+    credentials::{QueryServiceOnly, Source},
     identity::Kind,
     start,
 };
@@ -75,6 +75,7 @@ impl TestApp {
                 access_key_id: "test".to_owned(),
                 secret_access_key: Secret::new("test".to_owned()),
             },
+            credentials: Source::None,
             limits: Limits::default(),
         };
         let adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

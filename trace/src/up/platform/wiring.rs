@@ -65,6 +65,8 @@ pub(super) fn dispatcher(
             access_key_id,
             secret_access_key,
         },
+        // Sessions are the embedded object store's.
+        credentials: trace_dispatcher::credentials::Source::None,
         limits: Limits::default(),
     })
 }
