@@ -19,7 +19,9 @@ use crate::support::grants::{BUCKET, Case, Want, cases};
 
 const REGION: &str = "us-east-1";
 /// Of the generator's cases.
-const CASES: usize = 12;
+const CASES: usize = 8;
+/// Of each case.
+const KEYS: usize = 40;
 
 struct Unheard;
 
@@ -113,21 +115,22 @@ async fn sessions_of_the_embedded_store_allow_what_the_capability_does() {
         let sessions = sessions(&store, &case);
         // An empty key is a request of another kind, and these SDKs send no path that begins with `/`.
         let keys = case.keys().into_iter().filter(|key| !key.is_empty() && !key.starts_with('/'));
-        for key in keys.take(60) {
+        let keys: Vec<String> = keys.collect();
+        for key in keys.iter().step_by(keys.len() / KEYS + 1) {
             let is_location = key.parse::<trace_contracts::ObjectKey>().is_ok();
             for want in Want::ALL {
                 let of_object = !matches!(want, Want::List | Want::ListUploads);
-                let expected = case.allows(want, &key)
+                let expected = case.allows(want, key)
                     && (is_location || !of_object)
-                    && !(want == Want::Read && case.by_address.contains(&key));
+                    && !(want == Want::Read && case.by_address.contains(key));
                 let mut passed = false;
                 for session in &sessions {
-                    passed |= allows(session, want, &key).await;
+                    passed |= allows(session, want, key).await;
                 }
                 assert_eq!(passed, expected, "{want:?} of `{key}`");
                 if passed { allowed += 1 } else { denied += 1 }
             }
         }
     }
-    assert!(allowed > 100 && denied > 100, "{allowed} allowed, {denied} denied");
+    assert!(allowed > 40 && denied > 400, "{allowed} allowed, {denied} denied");
 }

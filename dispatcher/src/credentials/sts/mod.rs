@@ -33,6 +33,8 @@ pub const SHORTEST: Duration = Duration::from_secs(900);
 const EVERY_ROLES: Duration = Duration::from_secs(3600);
 /// Tries of one call, which the SDK spaces by itself.
 const TRIES: u32 = 4;
+/// Before the second try; doubled, and a random part of it.
+const PAUSE: Duration = Duration::from_millis(200);
 /// One try.
 const TRY: Duration = Duration::from_secs(3);
 /// All of them: callers of the dispatcher wait for ten seconds.
@@ -95,7 +97,7 @@ impl Sts {
             .region(Region::new(region))
             .credentials_provider(keys)
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(TRIES));
+            .retry_config(RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(PAUSE));
         if let Some(endpoint) = &config.endpoint {
             builder = builder.endpoint_url(endpoint.as_str().trim_end_matches('/'));
         }
