@@ -6,6 +6,7 @@ cache=${TRACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trace}
 venv="$cache/venv-$(sha256sum scripts/requirements-test.txt | cut -c1-16)"
 export SQLX_OFFLINE=true
 export TRACE_TEST_AWS="$venv/bin/aws"
+export TRACE_TEST_WEED="$venv/bin/weed"
 
 (cd dags/data && sha256sum --check --quiet SHA256SUMS)
 cargo build --workspace --locked

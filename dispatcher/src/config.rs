@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
 use url::Url;
 
+use crate::credentials::Source;
+
 /// The dispatcher's configuration. Unknown fields are refused, secrets have no defaults.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +30,9 @@ pub struct Config {
     /// The keys that sign capabilities, and who may change them.
     #[serde(default)]
     pub keys: Keys,
+    /// Where tasks' sessions of the object store come from.
+    #[serde(default)]
+    pub credentials: Source,
     /// Leases, retries and tokens.
     #[serde(default)]
     pub limits: Limits,
@@ -130,7 +135,8 @@ pub struct Limits {
     pub token_seconds: u64,
     /// What a token may outlive its task's timeout by, in seconds.
     pub token_grace_seconds: u64,
-    /// How long object store sessions hold, in seconds.
+    /// How long object store sessions hold, in seconds; STS has none shorter than 900. They can't be
+    /// ended there, so the shortest are the best: whoever needs them longer asks again.
     pub session_seconds: u64,
     /// Lost workers after which a task is given up.
     pub max_losses: u32,
@@ -192,7 +198,7 @@ fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(de::Error::custom(shown())) }
 }
 
-fn optional_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+pub(crate) fn optional_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
     url(deserializer).map(Some)
 }
 
@@ -249,6 +255,21 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
         assert_eq!(config.limits.max_losses, 16);
         let shown = format!("{config:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("hunter3"), "{shown}");
+    }
+
+    #[test]
+    fn sessions_come_from_a_role_when_one_is_given() {
+        let sts = "credentials: { sts: { role_arn: 'arn:aws-cn:iam::123456789012:role/task', external_id: hunter4 } }";
+        let config: Config = serde_saphyr::from_str(&format!("{YAML}{sts}\n")).unwrap();
+        let Source::Sts(sts) = &config.credentials else { panic!("{config:?}") };
+        assert_eq!((sts.role_arn.partition().as_str(), sts.longest_seconds), ("aws-cn", 3600));
+        assert!(!format!("{config:?}").contains("hunter4"));
+        for bad in
+            ["sts: { role_arn: task }", "sts: { role_arn: 'arn:aws:iam::123456789012:role/x', rolearn: y }"]
+        {
+            let bad = format!("{YAML}credentials: {{ {bad} }}\n");
+            assert!(serde_saphyr::from_str::<Config>(&bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

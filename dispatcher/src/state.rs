@@ -9,6 +9,7 @@ use trace_plane::Verifier;
 use crate::{
     Config, CredentialMinter,
     attendance::Attendance,
+    credentials::issue::Issuer,
     http::worker::Batches,
     identity::Identities,
     keys::KeyRing,
@@ -70,8 +71,8 @@ pub struct Parts {
     pub objects: Objects,
     /// Lists what attempts left.
     pub outputs: Arc<dyn OutputLister>,
-    /// Mints object store sessions.
-    pub credentials: Arc<dyn CredentialMinter>,
+    /// Mints object store sessions, and remembers them.
+    pub credentials: Issuer,
     /// News from every dispatcher: ready tasks, ended attempts, new log lines.
     pub signals: Signals,
     /// Which attempts are over.

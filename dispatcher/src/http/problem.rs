@@ -107,20 +107,34 @@ impl From<keys::Error> for Refusal {
 
 impl From<credentials::policy::Error> for Refusal {
     fn from(error: credentials::policy::Error) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<credentials::addresses::Error> for Refusal {
+    fn from(error: credentials::addresses::Error) -> Self {
+        use credentials::addresses::Error;
         match error {
-            credentials::policy::Error::TooMany => Self::new(ErrorCode::LimitExceeded, error.to_string()),
-            _ => Self::internal(&error),
+            Error::TooMany(_) => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+            Error::Expiring => Self::new(ErrorCode::TokenExpired, error.to_string()),
+            Error::Object(_) | Error::Sign(_) => Self::internal(&error),
         }
     }
 }
 
 impl From<credentials::Error> for Refusal {
     fn from(error: credentials::Error) -> Self {
-        let code = match error {
-            credentials::Error::NotOffered => ErrorCode::Forbidden,
-            credentials::Error::Unavailable(_) => ErrorCode::Unavailable,
-        };
-        Self::new(code, error.to_string())
+        use credentials::Error;
+        match error {
+            Error::NotOffered => Self::new(ErrorCode::Forbidden, error.to_string()),
+            Error::Unavailable(_) | Error::Throttled(_) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no session was minted");
+                let detail = "the object store gives no sessions right now; try again";
+                Self::new(ErrorCode::Unavailable, detail)
+            }
+            // The log says what to do; a task is told nothing of how the installation is set up.
+            Error::PolicyTooLarge { .. } | Error::Setup(_) => Self::internal(&error),
+        }
     }
 }
 

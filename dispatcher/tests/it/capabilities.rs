@@ -36,7 +36,7 @@ impl Platform {
         serde_json::to_value(&capability.grants().inputs).unwrap()
     }
 
-    async fn credentials(&self, lease: &Lease) -> CredentialsReply {
+    pub async fn credentials(&self, lease: &Lease) -> CredentialsReply {
         let request = self.task(Method::POST, "/v1/task/credentials", &lease.capability_token);
         ok(request.send().await.unwrap()).await
     }

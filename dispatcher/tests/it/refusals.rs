@@ -28,6 +28,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("GET", "/v1/schema/dag.json"),
     ("POST", "/v1/task/token"),
     ("POST", "/v1/task/credentials"),
+    ("POST", "/v1/task/objects"),
     ("GET", "/v1/task/context"),
     ("GET", "/v1/task/checkpoint"),
     ("PUT", "/v1/task/checkpoint"),

@@ -61,6 +61,7 @@ impl Dispatcher {
                 access_key_id: root.access_key_id,
                 secret_access_key: root.secret_access_key,
             },
+            credentials: trace_dispatcher::credentials::Source::None,
             keys: Keys { platform_org: Some(main.clone()), ..Keys::default() },
             limits: Limits { lease_ms: 600_000, ..Limits::default() },
         };

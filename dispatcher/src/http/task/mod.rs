@@ -32,6 +32,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/task/token", Caller::Task, post(token::token)),
         Route::new(Method::POST, "/v1/task/credentials", Caller::Task, post(credentials::credentials)),
+        Route::new(Method::POST, "/v1/task/objects", Caller::Task, post(credentials::objects)),
         Route::new(Method::GET, "/v1/task/context", Caller::Task, get(context::context)),
         Route::new(Method::GET, "/v1/task/checkpoint", Caller::Task, get(checkpoint::read)),
         Route::new(

@@ -17,7 +17,7 @@ use trace_contracts::{
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
     config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
-    credentials::QueryServiceOnly,
+    credentials::{QueryServiceOnly, Source},
     identity::Kind,
     start,
 };
@@ -76,6 +76,7 @@ impl TestApp {
                 secret_access_key: Secret::new("test".to_owned()),
             },
             keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
+            credentials: Source::None,
             limits: Limits::default(),
         };
         let adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

@@ -16,7 +16,7 @@ use trace_contracts::{
 use trace_dispatcher::{
     Adapters, App, Config, bootstrap,
     config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
-    credentials::QueryServiceOnly,
+    credentials::{QueryServiceOnly, Source},
     dag::spec::Spec,
     identity::Kind,
     keys::SigningKey,
@@ -92,6 +92,7 @@ impl Dispatcher {
                 secret_access_key: Secret::new("bench".to_owned()),
             },
             keys: Keys { platform_org: Some("main".parse()?), ..Keys::default() },
+            credentials: Source::None,
             limits: Limits::default(),
         };
         let mut adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

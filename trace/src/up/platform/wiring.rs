@@ -67,6 +67,8 @@ pub(super) fn dispatcher(
             secret_access_key,
         },
         keys: Keys { platform_org: options.orgs.first().cloned(), ..Keys::default() },
+        // Sessions are the embedded object store's.
+        credentials: trace_dispatcher::credentials::Source::None,
         limits: Limits::default(),
     })
 }
