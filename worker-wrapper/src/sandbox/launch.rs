@@ -77,7 +77,12 @@ impl Sandbox {
         })
     }
 
-    fn watch(&self, given: Given, request: &Request, confinement: &Confinement) -> Result<Confined, Error> {
+    pub(super) fn watch(
+        &self,
+        given: Given,
+        request: &Request,
+        confinement: &Confinement,
+    ) -> Result<Confined, Error> {
         let host = &self.shared.maker.host;
         let bounds = Bounds {
             memory: confinement.resources.memory_bytes,

@@ -202,3 +202,76 @@ pub(super) fn failed(report: &[u8], subject: impl FnOnce(super::Step, u32) -> St
 pub(super) fn early() -> Error {
     Error::io("set up the sandbox", io::Error::other("the child ended without a word"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trace_contracts::wire::worker::Resources;
+
+    use super::*;
+    use crate::sandbox::{
+        Confinement, Program, Sandbox, SandboxConfig, Step, Upstreams,
+        order::{MAX_BYTES, Order},
+    };
+
+    fn confinement(program: Program) -> Confinement {
+        Confinement {
+            program,
+            bundle: None,
+            files: None,
+            inputs: None,
+            env: Vec::new(),
+            resources: Resources { cpu_millis: 1000, memory_bytes: 128 << 20, disk_bytes: 1 << 20 },
+            timeout: Duration::from_secs(60),
+            upstreams: Upstreams::default(),
+        }
+    }
+
+    /// Orders that are cut, changed, empty and too large; and what is said about them.
+    fn bad_orders(good: &[u8]) -> Vec<(Vec<u8>, libc::c_int, &'static str)> {
+        let mut counts = good.to_vec();
+        counts[4] += 1;
+        vec![
+            (good[..good.len() - 1].to_vec(), libc::EBADMSG, "malformed"),
+            (good[..5].to_vec(), libc::EBADMSG, "malformed"),
+            (counts, libc::EBADMSG, "malformed"),
+            ([good, b"more\0"].concat(), libc::EBADMSG, "malformed"),
+            (vec![0; MAX_BYTES + 1], libc::E2BIG, "larger than 192 KiB"),
+        ]
+    }
+
+    #[tokio::test]
+    async fn an_order_that_is_none_ends_a_sandbox_with_a_clear_error() {
+        let sandbox = Sandbox::probe(SandboxConfig::default()).await.unwrap();
+        let shared = &sandbox.shared;
+        let executable = Program::Executable { path: "/task/bundle/main".to_owned(), arguments: Vec::new() };
+        let python = Program::Python { arguments: vec!["main.py".to_owned()] };
+        for confinement in [confinement(executable), confinement(python)] {
+            let good = shared.maker.host.request(&confinement).unwrap().order;
+            for (bytes, errno, words) in bad_orders(good.as_bytes()) {
+                let mut request = shared.maker.host.request(&confinement).unwrap();
+                request.order = Order::raw(bytes);
+                let spare = shared.spawner.make(&request.key, &request.resources).await.unwrap();
+                let pid = spare.pid;
+                let request = Arc::new(request);
+                let error = match shared.handover.give(spare, &request).await {
+                    Err(Refused::Failed(error)) => {
+                        let raw = matches!(&error, Error::Step { step: Step::Order, source, .. }
+                            if source.raw_os_error() == Some(errno));
+                        assert!(raw, "{error}");
+                        None
+                    }
+                    Err(Refused::Unfit(error)) => panic!("{error}"),
+                    Ok(given) => {
+                        let confined = sandbox.watch(given, &request, &confinement).unwrap();
+                        Some(confined.process.wait().await.err().unwrap().to_string())
+                    }
+                };
+                assert_eq!(error.is_some(), request.key.kind == Kind::Python);
+                assert!(error.as_ref().is_none_or(|said| said.contains(words)), "{error:?}");
+                assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "it has ended");
+            }
+        }
+    }
+}

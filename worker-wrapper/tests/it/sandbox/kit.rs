@@ -156,12 +156,11 @@ impl Task {
     pub async fn run(self) -> Finished {
         let _alone = alone().await;
         let before = Leftovers::look(&self.marker);
+        let marker = self.marker.clone();
         sandbox().await.prepare(&self.ahead()).await.unwrap();
-        let Confined { stdout, stderr, process } = sandbox().await.launch(self.confinement).await.unwrap();
-        let (stdout, stderr, ended) = tokio::join!(read(stdout), read(stderr), process.wait());
-        let Ended { exit, output } = ended.unwrap();
-        assert_eq!(Leftovers::look(&self.marker), before, "something is left");
-        Finished { exit, stdout, stderr, output }
+        let finished = run_in(sandbox().await, self).await;
+        assert_eq!(Leftovers::look(&marker), before, "something is left");
+        finished
     }
 
     /// Runs it and reads what it printed as JSON.
@@ -173,9 +172,22 @@ impl Task {
 
     /// Starts it in a sandbox that is made for it, for tests that end it themselves.
     pub async fn start(self) -> Running {
-        let confined = sandbox().await.launch(self.confinement).await.unwrap();
+        self.start_in(sandbox().await).await
+    }
+
+    /// The same in another than the shared one.
+    pub async fn start_in(self, sandbox: &Sandbox) -> Running {
+        let confined = sandbox.launch(self.confinement).await.unwrap();
         Running { confined, marker: self.marker, _bundle: self.bundle }
     }
+}
+
+/// Runs a program to its end.
+pub async fn run_in(sandbox: &Sandbox, task: Task) -> Finished {
+    let Confined { stdout, stderr, process } = sandbox.launch(task.confinement).await.unwrap();
+    let (stdout, stderr, ended) = tokio::join!(read(stdout), read(stderr), process.wait());
+    let Ended { exit, output } = ended.unwrap();
+    Finished { exit, stdout, stderr, output }
 }
 
 /// A program that runs.
