@@ -19,7 +19,7 @@ use super::{
 
 /// Hands orders to the threads; they end when it is dropped.
 pub(super) struct Handover {
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<Box<Job>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -63,10 +63,10 @@ impl Handover {
     /// Gives this sandbox its order. When the caller goes away in the meantime, the sandbox is buried.
     pub(super) async fn give(&self, spare: Spare, request: &Arc<Request>) -> Result<Given, Refused> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { spare, request: Arc::clone(request), reply };
+        let job = Box::new(Job { spare, request: Arc::clone(request), reply });
         let sent = self.jobs.as_ref().map(|jobs| jobs.send(job));
-        if let Some(Err(mpsc::SendError(Job { spare, .. }))) = sent {
-            spare.remains.bury();
+        if let Some(Err(mpsc::SendError(job))) = sent {
+            job.spare.remains.bury();
             return Err(Refused::Failed(Error::Stopped));
         }
         answer.await.map_err(|_| Refused::Failed(Error::Stopped))?
@@ -84,9 +84,10 @@ impl Drop for Handover {
     }
 }
 
-fn work(waiting: &Mutex<mpsc::Receiver<Job>>, visitor: &Visitor) {
+fn work(waiting: &Mutex<mpsc::Receiver<Box<Job>>>, visitor: &Visitor) {
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok(Job { spare, request, reply }) = next() {
+    while let Ok(job) = next() {
+        let Job { spare, request, reply } = *job;
         if let Err(Ok(unwanted)) = reply.send(spare.give(&request, visitor)) {
             unwanted.remains.bury();
         }
