@@ -65,6 +65,12 @@ pub(super) fn keep_three() -> Result<(), Errno> {
     syscall::close_on_exec_from(FIRST_PRIVATE)
 }
 
+/// In the child: the same, and the socket, from which an interpreter that waits reads its order.
+pub(super) fn keep_control() -> Result<(), Errno> {
+    syscall::close_on_exec_from(FIRST_PRIVATE)?;
+    syscall::keep_on_exec(CONTROL)
+}
+
 /// The same file at a number that no place in the child has.
 fn raise(fd: OwnedFd) -> io::Result<OwnedFd> {
     const ABOVE: libc::c_int = 16;

@@ -22,6 +22,12 @@ const MAX_BYTES: usize = 128 * 1024;
 /// More than any task is given.
 const MAX_VARIABLES: usize = 256;
 
+/// What an interpreter starts with that waits for its order: nothing of any attempt.
+pub(super) fn fixed(python_path: &str) -> Result<Vec<CString>, Error> {
+    let path = std::iter::once(("PYTHONPATH", python_path));
+    FIXED.into_iter().chain(path).map(|(name, value)| variable(name, value)).collect()
+}
+
 /// `NAME=value` for each variable: the fixed ones, where Python finds modules, the addresses, the
 /// caller's.
 pub(super) fn build(
