@@ -13,6 +13,7 @@
 use std::{convert::Infallible, ops::Range, os::fd::RawFd};
 
 use super::{
+    controls::{Protection, stands},
     descriptors::{self, CONTROL, RULESET},
     listeners,
     mounts::Table,
@@ -92,7 +93,9 @@ fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
     privileges::assume(&plan.identity).at(Step::Identity)?;
     die_with_wrapper().at(Step::ParentDeath)?;
     let output = build_root(&plan.table)?;
-    listeners::bring_up_loopback().at(Step::Loopback)?;
+    if stands(Protection::NetworkNamespace) {
+        listeners::bring_up_loopback().at(Step::Loopback)?;
+    }
     let opened = listeners::open(&plan.ports).at(Step::Listener)?;
     listeners::pass(output, &opened).at(Step::Report)?;
     give_everything_up(plan)?;
@@ -155,13 +158,17 @@ fn give_everything_up(plan: &Plan) -> Result<(), Failure> {
             .at(Step::ResourceLimit)?;
     }
     privileges::give_up().at(Step::Capabilities)?;
-    plan.inside.enforce(RULESET).at(Step::Landlock)?;
+    if stands(Protection::Landlock) {
+        plan.inside.enforce(RULESET).at(Step::Landlock)?;
+    }
     descriptors::keep_three().at(Step::Descriptors)?;
     syscall::enter(WORKING_FOLDER).at(Step::Seal)
 }
 
 fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
-    plan.filter.install().at(Step::Seccomp)?;
+    if stands(Protection::Seccomp) {
+        plan.filter.install().at(Step::Seccomp)?;
+    }
     let mut tries_left = EXEC_TRIES;
     loop {
         // SAFETY: both lists end in a null pointer and live as long as the plan.

@@ -23,6 +23,7 @@ use super::{
     Confined, Confinement, Error, Sandbox,
     cgroup::{self, Group},
     child::{self, Failure},
+    controls,
     descriptors::Kept,
     exit::Bounds,
     forwarder::Forwarders,
@@ -71,7 +72,10 @@ impl Sandbox {
         let (stdout, stdout_inside) = pipe()?;
         let (stderr, stderr_inside) = pipe()?;
         let (control, control_inside) = control_sockets()?;
-        let group = shared.cgroups.create(&confinement.resources, shared.host.max_processes)?;
+        let group = shared.cgroups.create(
+            &controls::group_resources(&confinement.resources),
+            controls::group_processes(shared.host.max_processes),
+        )?;
         let planned = shared.host.plan(&confinement, draft, |ruleset| {
             Kept::new(stdout_inside, stderr_inside, control_inside, ruleset, group.entrances()?)
                 .map_err(|source| Error::io("arrange descriptors", source))
@@ -89,7 +93,7 @@ impl Sandbox {
             disk: confinement.resources.disk_bytes,
             files: shared.host.max_files,
             processes: shared.host.max_processes,
-            time: confinement.timeout,
+            time: controls::time(confinement.timeout),
         };
         let Started { remains, passed: Passed { output, listeners } } = started;
         let process = Process::new(remains, output, bounds, shared.spawner.clone())?;

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::Error;
+use super::{Error, controls};
 
 /// New namespaces: users, mounts, processes, network, IPC and host name. The child takes its control
 /// group namespace later, when it is in its group.
@@ -42,7 +42,7 @@ pub(super) unsafe fn clone_into(cgroup: Option<RawFd>) -> io::Result<Copied> {
     let mut pidfd: RawFd = -1;
     let into = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
     let arguments = libc::clone_args {
-        flags: u64::from((NAMESPACES | libc::CLONE_PIDFD).cast_unsigned()) | into,
+        flags: u64::from((controls::namespaces(NAMESPACES) | libc::CLONE_PIDFD).cast_unsigned()) | into,
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,

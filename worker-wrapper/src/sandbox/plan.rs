@@ -10,6 +10,7 @@ use trace_contracts::wire::worker::Resources;
 use super::{
     Confinement, Error, Program, Runtime,
     confinement::Route,
+    controls::{Protection, stands},
     descriptors::Kept,
     environment,
     landlock::{self, Inside, Rules},
@@ -118,6 +119,9 @@ impl Host {
             if let Some(source) = source {
                 view.shown.push(Shown { source: source.clone(), target: target.to_owned(), kind });
             }
+        }
+        if !stands(Protection::OwnProc) {
+            view.shown.push(Shown::same("/proc".as_ref(), Kind::Data));
         }
         let routes = confinement.upstreams.routes();
         let environment = environment::build(&confinement.env, &routes, &self.python_path)?;

@@ -3,6 +3,8 @@
 
 use trace_contracts::wire::worker::Resources;
 
+use super::controls;
+
 /// A limit that holds from the start and can't be raised.
 pub(super) struct Limit {
     /// `RLIMIT_*`.
@@ -26,7 +28,7 @@ const PROCESSES: u64 = 2;
 /// The limits for these resources.
 pub(super) fn limits(resources: &Resources, max_processes: u32) -> Vec<Limit> {
     [
-        (libc::RLIMIT_CORE, NO_CORE),
+        (libc::RLIMIT_CORE, controls::core_bytes(NO_CORE)),
         (libc::RLIMIT_NOFILE, DESCRIPTORS),
         (libc::RLIMIT_NPROC, PROCESSES * u64::from(max_processes)),
         (libc::RLIMIT_FSIZE, resources.disk_bytes),
