@@ -41,8 +41,10 @@ pub enum Protection {
     Deadline,
     /// Outputs are plain files, and reading them follows nothing.
     PlainOutputs,
-    /// The log of an attempt is cut at a size.
+    /// The worker cuts the log of an attempt at a size.
     LogCap,
+    /// The dispatcher takes no longer log of an attempt than that.
+    StoredLogCap,
     /// Names in a bundle stay beneath its folder.
     BundleNames,
     /// A bundle holds files and folders and nothing else.
@@ -79,7 +81,9 @@ pub const fn refuse_switches() {}
 /// Ends a program for users that was built with switches.
 #[cfg(feature = "unsafe-controls")]
 pub fn refuse_switches() {
-    eprintln!("this program was built with switches for its protections: build it with `--exclude trace-hostile`");
+    eprintln!(
+        "this program was built with switches for its protections: build it with `--exclude trace-hostile`"
+    );
     std::process::exit(5);
 }
 

@@ -7,8 +7,7 @@ use anyhow::{Context as _, ensure};
 use trace_controls::{ALL, Protection, VARIABLE};
 
 use crate::{
-    bundles::SOURCES,
-    outside, report,
+    bundles, outside, report,
     vector::{Attack, Vector},
 };
 
@@ -38,7 +37,8 @@ fn names_agree(vectors: &[Vector]) -> anyhow::Result<()> {
     ensure!(names.len() == vectors.len(), "two vectors have one name");
     let is_python = |vector: &&Vector| matches!(vector.attack, Attack::Shared | Attack::Alone(_));
     let listed: BTreeSet<&str> = vectors.iter().filter(is_python).map(|vector| vector.name).collect();
-    let registered: BTreeSet<&str> = SOURCES
+    let sources = bundles::sources()?;
+    let registered: BTreeSet<&str> = sources
         .iter()
         .flat_map(|(_, source)| source.lines())
         .filter_map(|line| line.strip_prefix("@vector(\"")?.split('"').next())

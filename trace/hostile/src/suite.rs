@@ -98,7 +98,7 @@ async fn controls(
         platform.switch_to(&off)?;
         let scene = Scene { platform: &platform, world, planted: off.is_empty() };
         let names: Vec<&str> = off.iter().map(|one| one.name()).collect();
-        match attack(&scene, &format!("controls-{number}"), &vectors).await {
+        match attack(&scene, &format!("controls_{number}"), &vectors).await {
             Ok(more) => seen.extend(more),
             // The others are still worth trying.
             Err(error) => {
@@ -157,10 +157,15 @@ fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
             Attack::Bundle(make, _) => (make(scene), "{ cpu: 1, memory: 64MiB, disk: 16MiB }", "60s"),
             Attack::Shared | Attack::Outside(_) => continue,
         };
-        let (name, resources, timeout) = (vector.name.to_owned(), resources.to_owned(), timeout.to_owned());
-        jobs.push(Job { name, bundle, resources, timeout });
+        let (resources, timeout) = (resources.to_owned(), timeout.to_owned());
+        jobs.push(Job { name: job(vector), bundle, resources, timeout });
     }
     Ok(jobs)
+}
+
+/// The job of a vector that has one of its own; names in DAG files have no `-`.
+fn job(vector: &Vector) -> String {
+    vector.name.replace('-', "_")
 }
 
 fn witnessed(
@@ -169,7 +174,7 @@ fn witnessed(
     witness: Witness,
     ends: &BTreeMap<String, End>,
 ) -> anyhow::Result<Seen> {
-    let end = ends.get(vector.name).with_context(|| format!("no task of the job {}", vector.name))?;
+    let end = ends.get(&job(vector)).with_context(|| format!("no task of the job {}", vector.name))?;
     match witness {
         Witness::Outcome => Ok(end.as_seen()),
         Witness::Look(look) => look(scene, end),

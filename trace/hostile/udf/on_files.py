@@ -100,12 +100,10 @@ def swapped_in_cache(world):
     return write(world.host_file if world.planted else "/task/bundle/main.py")
 
 
-@vector("replaced-in-cache", planted=plant_file)
-def replaced_in_cache(world):
-    target = world.host_file if world.planted else "/task/bundle/main.py"
-    plant_file(world)
-    os.rename(world.host_file, target)
-    return "replaced its own code in the worker's cache"
+@vector("deleted-from-cache", planted=plant_file)
+def deleted_from_cache(world):
+    os.unlink(world.host_file if world.planted else "/task/bundle/main.py")
+    return "deleted its own code from the worker's cache"
 
 
 @vector("linked-from-cache", planted=plant_file)

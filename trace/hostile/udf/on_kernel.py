@@ -73,7 +73,8 @@ def pidfd_getfd(world):
 
 @vector("io-uring")
 def io_uring(world):
-    return f"ring {call('io_uring_setup', 4, bytes(120))}"
+    # Without locked memory an older kernel has no room for a ring.
+    return reach("io_uring_setup", 4, bytes(120))
 
 
 @vector("add-key")

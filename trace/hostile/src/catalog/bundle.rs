@@ -36,6 +36,8 @@ const fn vector(
 const ESCAPED: Witness = Witness::Look(outside::escaped);
 const OUTCOME: Witness = Witness::Outcome;
 const READ_ONLY: &[Denial] = &[denial("errno EROFS")];
+/// By Landlock, and by the file's owner and mode, before the mount is asked.
+const NOT_WRITABLE: &[Denial] = &[denial("errno EACCES")];
 
 #[rustfmt::skip]
 pub const VECTORS: &[Vector] = &[
@@ -72,8 +74,8 @@ pub const VECTORS: &[Vector] = &[
         &[saying("http 422 invalid_dag", "size")], Planted),
     vector("swapped-in-store", "change a bundle in the object store after the deploy", Attack::Outside(deploys::swapped),
         &[saying("outcome bundle", "is not what its hash")], Off(FetchedHash)),
-    vector("swapped-in-cache", "open its own code in the worker's cache for writing", Attack::Shared, READ_ONLY, Planted),
-    vector("replaced-in-cache", "put another file in the place of its own code", Attack::Shared, READ_ONLY, Planted),
+    vector("swapped-in-cache", "open its own code in the worker's cache for writing", Attack::Shared, NOT_WRITABLE, Planted),
+    vector("deleted-from-cache", "delete its own code from the worker's cache", Attack::Shared, READ_ONLY, Planted),
     vector("linked-from-cache", "make a link to its own code in the worker's cache", Attack::Shared, &[denial("errno EXDEV")], Planted),
-    vector("swapped-file", "open a declared file, which the worker shares between tasks, for writing", Attack::Shared, READ_ONLY, Planted),
+    vector("swapped-file", "open a declared file, which the worker shares between tasks, for writing", Attack::Shared, NOT_WRITABLE, Planted),
 ];
