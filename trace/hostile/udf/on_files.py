@@ -31,6 +31,16 @@ def host_file_by_process(world):
     return read(f"/proc/1/root{world.host_file}")
 
 
+@vector("kernel-files", planted=plant_file)
+def kernel_files(world):
+    return read(world.host_file if world.planted else "/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@vector("group-files", planted=plant_file)
+def group_files(world):
+    return read(world.host_file if world.planted else "/sys/fs/cgroup/cgroup.procs")
+
+
 @vector("devices")
 def devices(world):
     places = ["/dev/null"] if world.planted else ["/dev/mem", "/dev/kmsg", "/dev/kvm", "/dev/fuse", "/dev/sda", "/dev/vda"]
