@@ -92,3 +92,7 @@ mod switches;
 
 #[cfg(feature = "unsafe-controls")]
 pub use switches::{ALL, Unknown, VARIABLE, off, stands, switch_to};
+
+/// At compile time: nothing that a program does can change it.
+#[cfg(not(feature = "unsafe-controls"))]
+const _: () = assert!(stands(Protection::Seccomp) && !SWITCHABLE);
