@@ -24,8 +24,9 @@ mod world;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::vector::Vector;
 
@@ -83,6 +84,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         names => vectors.into_iter().filter(|vector| names.iter().any(|name| name == vector.name)).collect(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("a runtime")?;
-    let verdicts = runtime.block_on(suite::run(&program, chosen))?;
+    let verdicts = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        // The platforms stop as the suite is dropped.
+        tokio::select! {
+            verdicts = suite::run(&program, chosen) => verdicts,
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminated.recv() => bail!("terminated"),
+        }
+    })?;
     Ok(if report::print(&verdicts) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
