@@ -27,6 +27,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    trace_controls::refuse_switches();
     let arguments = Arguments::parse();
     telemetry::init(&arguments.log, Format::Json);
     let config = Config::read(&arguments.config)?;

@@ -9,5 +9,6 @@ mod logs;
 mod platform;
 mod query;
 mod refusals;
+mod switches;
 mod trigger;
 mod up;

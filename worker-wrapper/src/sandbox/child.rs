@@ -18,6 +18,7 @@ use std::{convert::Infallible, io, ops::Range, os::fd::RawFd};
 
 use super::{
     Error,
+    controls::{Protection, stands},
     descriptors::{self, CONTROL, RULESET},
     landlock::Enforced,
     listeners,
@@ -111,7 +112,9 @@ fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
     privileges::assume(&plan.identity).at(Step::Identity)?;
     die_with_wrapper().at(Step::ParentDeath)?;
     let output = build_root(&plan.table)?;
-    listeners::bring_up_loopback().at(Step::Loopback)?;
+    if stands(Protection::NetworkNamespace) {
+        listeners::bring_up_loopback().at(Step::Loopback)?;
+    }
     let opened = listeners::open(&plan.ports).at(Step::Listener)?;
     listeners::pass(output, &opened).at(Step::Report)?;
     give_everything_up(plan)?;
@@ -121,16 +124,24 @@ fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
             // Nothing but the rules of this file has run here, and the attempt's folders are mounted
             // when the order comes: each gets its rule.
             inbox.take(CONTROL).at(Step::Order)?;
-            inside.enforce(RULESET, Enforced::AfterMounts).at(Step::Landlock)?;
+            if stands(Protection::Landlock) {
+                inside.enforce(RULESET, Enforced::AfterMounts).at(Step::Landlock)?;
+            }
             descriptors::keep_three().at(Step::Descriptors)?;
             syscall::enter(WORKING_FOLDER).at(Step::Seal)?;
-            filter.install().at(Step::Seccomp)?;
+            if stands(Protection::Seccomp) {
+                filter.install().at(Step::Seccomp)?;
+            }
             become_program(inbox)
         }
         Then::Interpret(interpreter) => {
-            inside.enforce(RULESET, Enforced::BeforeMounts).at(Step::Landlock)?;
+            if stands(Protection::Landlock) {
+                inside.enforce(RULESET, Enforced::BeforeMounts).at(Step::Landlock)?;
+            }
             descriptors::keep_control().at(Step::Descriptors)?;
-            filter.install().at(Step::Seccomp)?;
+            if stands(Protection::Seccomp) {
+                filter.install().at(Step::Seccomp)?;
+            }
             become_interpreter(interpreter)
         }
     }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::net::unix::pipe::Receiver;
 
 use super::{
-    Confined, Confinement, Error, Sandbox,
+    Confined, Confinement, Error, Sandbox, controls,
     exit::Bounds,
     forwarder::Forwarders,
     plan::{Kind, Request},
@@ -89,7 +89,7 @@ impl Sandbox {
             disk: confinement.resources.disk_bytes,
             files: host.max_files,
             processes: host.max_processes,
-            time: confinement.timeout,
+            time: controls::time(confinement.timeout),
         };
         let Given { remains, stdout, stderr, passed, control } = given;
         let process = Process::new(remains, passed.output, bounds, control, self.shared.spawner.clone())?;

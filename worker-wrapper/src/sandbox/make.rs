@@ -21,7 +21,7 @@ use trace_contracts::wire::worker::Resources;
 use super::{
     Error,
     cgroup::{Cgroups, Group},
-    child,
+    child, controls,
     descriptors::Kept,
     listeners::{Message, Passed},
     namespaces::{self, Copied},
@@ -51,7 +51,10 @@ impl Maker {
         let (stdout, stdout_inside) = pipe()?;
         let (stderr, stderr_inside) = pipe()?;
         let (control, control_inside) = control_sockets()?;
-        let group = self.cgroups.create(resources, self.host.max_processes)?;
+        let group = self.cgroups.create(
+            &controls::group_resources(resources),
+            controls::group_processes(self.host.max_processes),
+        )?;
         let planned = self.host.plan(key, resources.disk_bytes, |ruleset| {
             Kept::new(stdout_inside, stderr_inside, control_inside, ruleset, group.entrances()?)
                 .map_err(|source| Error::io("arrange descriptors", source))

@@ -25,6 +25,7 @@
 mod cgroup;
 mod child;
 mod confinement;
+mod controls;
 mod descriptors;
 mod elf;
 mod environment;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Error,
+    Error, controls,
     namespaces::Identity,
     step::Step,
     syscall::{self, Errno},
@@ -156,7 +156,11 @@ impl Table {
             .map(|folder| c_string(&folder).map(Node::Folder))
             .collect::<Result<Vec<_>, _>>()?;
         nodes.append(&mut files);
-        let disk_options = c_string(&format!("size={disk_bytes},nr_inodes={max_files},mode=0755"))?;
+        let disk_options = c_string(&format!(
+            "size={},nr_inodes={},mode=0755",
+            controls::disk_bytes(disk_bytes),
+            controls::disk_files(max_files)
+        ))?;
         Ok(Self { nodes, trees, disk_options })
     }
 
@@ -208,7 +212,13 @@ impl Table {
     /// In the child: mounts `/out` and `/tmp`, two folders of one file system with one size, and
     /// returns a descriptor of `/out` that outlives the mount. The second covers the file system itself.
     pub(super) fn mount_disk(&self) -> Result<RawFd, Errno> {
-        syscall::mount(Some(c"disk"), c"tmp", Some(c"tmpfs"), DISK_FLAGS, Some(&self.disk_options))?;
+        syscall::mount(
+            Some(c"disk"),
+            c"tmp",
+            Some(c"tmpfs"),
+            controls::disk_flags(DISK_FLAGS),
+            Some(&self.disk_options),
+        )?;
         syscall::make_folder(c"tmp/out", 0o755)?;
         syscall::make_folder(c"tmp/tmp", 0o755)?;
         syscall::mount(Some(c"tmp/out"), c"out", None, libc::MS_BIND, None)?;
@@ -218,6 +228,9 @@ impl Table {
 
     /// In the child, process 1 of its namespace: mounts `/proc`.
     pub(super) fn mount_proc() -> Result<(), Errno> {
+        if !controls::stands(controls::Protection::OwnProc) {
+            return Ok(());
+        }
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         syscall::mount(Some(c"proc"), c"proc", Some(c"proc"), flags, Some(PROC_OPTIONS))
     }
@@ -225,7 +238,7 @@ impl Table {
     /// In the child: makes the root read-only and leaves the machine's behind.
     pub(super) fn seal() -> Result<(), Errno> {
         let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
-        syscall::mount(None, c".", None, flags | libc::MS_NOEXEC, None)?;
+        syscall::mount(None, c".", None, controls::root_flags(flags | libc::MS_NOEXEC), None)?;
         syscall::pivot_to_current()?;
         syscall::detach(c".")?;
         syscall::enter(c"/")
@@ -294,7 +307,7 @@ impl Kind {
             Self::Device => libc::MOUNT_ATTR_NOEXEC,
         };
         libc::mount_attr {
-            attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | more,
+            attr_set: controls::shown_attributes(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | more),
             attr_clr: 0,
             propagation: libc::MS_PRIVATE,
             userns_fd: 0,

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::Error;
+use super::{Error, controls};
 
 /// New namespaces: users, mounts, processes, network, IPC and host name. The child takes its control
 /// group namespace later, when it is in its group.
@@ -40,7 +40,7 @@ pub(super) enum Copied {
 /// In the copy only this thread goes on: the caller must call nothing there but [`super::child::run`].
 pub(super) unsafe fn clone_into(cgroup: Option<RawFd>) -> io::Result<Copied> {
     // SAFETY: as the caller promises.
-    unsafe { clone(NAMESPACES, cgroup) }
+    unsafe { clone(controls::namespaces(NAMESPACES), cgroup) }
 }
 
 /// Copies this process without new namespaces.

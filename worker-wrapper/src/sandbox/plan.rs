@@ -10,6 +10,7 @@ use trace_contracts::wire::worker::Resources;
 use super::{
     Confinement, Error, Program, Runtime,
     confinement::Route,
+    controls::{Protection, stands},
     descriptors::Kept,
     environment,
     landlock::{self, Inside, Rules},
@@ -176,6 +177,9 @@ impl Host {
         let mut view = View::default();
         view.shown.extend(devices());
         view.merge(&self.tools);
+        if !stands(Protection::OwnProc) {
+            view.shown.push(Shown::same("/proc".as_ref(), mounts::Kind::Data));
+        }
         let then = match key.kind {
             Kind::Executable => Then::TakeOrder(Inbox::new()),
             Kind::Python => {

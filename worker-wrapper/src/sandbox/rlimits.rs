@@ -5,6 +5,8 @@ use std::io;
 
 use super::Error;
 
+use super::controls;
+
 /// A limit that holds from the start and can't be raised.
 pub(super) struct Limit {
     /// `RLIMIT_*`.
@@ -28,7 +30,7 @@ const PROCESSES: u64 = 2;
 /// The limits of every sandbox.
 pub(super) fn limits(max_processes: u32) -> Vec<Limit> {
     [
-        (libc::RLIMIT_CORE, NO_CORE),
+        (libc::RLIMIT_CORE, controls::core_bytes(NO_CORE)),
         (libc::RLIMIT_NOFILE, DESCRIPTORS),
         (libc::RLIMIT_NPROC, PROCESSES * u64::from(max_processes)),
         (libc::RLIMIT_MEMLOCK, 0),

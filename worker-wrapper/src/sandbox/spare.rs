@@ -20,6 +20,7 @@ use super::{
     Error,
     cgroup::{self, Group},
     child::Failure,
+    controls,
     listeners::{self, Message, Passed},
     make::MAX_SETUP,
     place::{Entrance, Placement, Visitor},
@@ -125,7 +126,7 @@ impl Spare {
     }
 
     fn try_give(&mut self, request: &Request, visitor: &Visitor) -> Result<(), Refused> {
-        self.remains.group.relimit(&request.resources).map_err(Refused::Unfit)?;
+        self.remains.group.relimit(&controls::group_resources(&request.resources)).map_err(Refused::Unfit)?;
         rlimits::limit_file_size(self.pid, request.resources.disk_bytes).map_err(Refused::Failed)?;
         self.place(request, visitor).map_err(Refused::Failed)?;
         self.send(request).map_err(Refused::Failed)
@@ -134,7 +135,7 @@ impl Spare {
     fn place(&self, request: &Request, visitor: &Visitor) -> Result<(), Error> {
         let mut placement = Placement::new(&request.shown)?;
         if self.disk_bytes != request.resources.disk_bytes {
-            placement.resize_disk(request.resources.disk_bytes)?;
+            placement.resize_disk(controls::disk_bytes(request.resources.disk_bytes))?;
         }
         visitor.place(placement, &self.entrance)
     }

@@ -1,0 +1,12 @@
+//! All vectors, a file for each plane or part of one.
+
+mod bundle;
+mod sandbox;
+mod shared;
+
+use crate::vector::Vector;
+
+/// Every vector, plane by plane.
+pub fn all() -> Vec<Vector> {
+    [shared::VECTORS, sandbox::VECTORS, bundle::VECTORS].concat()
+}
