@@ -18,6 +18,7 @@ use trace_contracts::{
     AttemptId, Capability, ErrorCode,
     wire::{limit, plane::LivenessRequest},
 };
+use trace_controls::{Protection, stands};
 
 use crate::{PlaneClient, Refusal, Reply};
 
@@ -94,6 +95,9 @@ impl Liveness {
     /// `revoked` when the attempt is over; `unavailable` when nobody can say.
     pub async fn admit(&self, capability: &Arc<Capability>) -> Reply<Live> {
         let attempt = capability.attempt();
+        if !stands(Protection::LivingAttempt) {
+            return Ok(self.inner.live(capability, CancellationToken::new()));
+        }
         if let Some(verdict) = self.inner.known(attempt) {
             return verdict.map(|ended| self.inner.live(capability, ended));
         }
