@@ -41,8 +41,10 @@ pub enum Protection {
     Deadline,
     /// Outputs are plain files, and reading them follows nothing.
     PlainOutputs,
-    /// The log of an attempt is cut at a size.
+    /// The worker cuts the log of an attempt at a size.
     LogCap,
+    /// The dispatcher takes no longer log of an attempt than that.
+    StoredLogCap,
     /// Names in a bundle stay beneath its folder.
     BundleNames,
     /// A bundle holds files and folders and nothing else.
@@ -130,7 +132,9 @@ pub const fn refuse_switches() {}
 /// Ends a program for users that was built with switches.
 #[cfg(feature = "unsafe-controls")]
 pub fn refuse_switches() {
-    eprintln!("this program was built with switches for its protections: build it with `--exclude trace-hostile`");
+    eprintln!(
+        "this program was built with switches for its protections: build it with `--exclude trace-hostile`"
+    );
     std::process::exit(5);
 }
 
@@ -161,3 +165,7 @@ mod switches;
 
 #[cfg(feature = "unsafe-controls")]
 pub use switches::{ALL, Unknown, VARIABLE, off, stands, switch_to};
+
+/// At compile time: nothing that a program does can change it.
+#[cfg(not(feature = "unsafe-controls"))]
+const _: () = assert!(stands(Protection::Seccomp) && !SWITCHABLE);

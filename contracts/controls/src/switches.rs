@@ -15,7 +15,7 @@ use crate::Protection::{self, *};
 pub const VARIABLE: &str = "TRACE_UNSAFE_CONTROLS";
 
 /// Every protection with its name. The prefix is long enough to be searched for in a binary.
-const NAMES: [(Protection, &str); 47] = [
+const NAMES: [(Protection, &str); 48] = [
     (Seccomp, "unsafe-control:seccomp"),
     (Landlock, "unsafe-control:landlock"),
     (NetworkNamespace, "unsafe-control:network-namespace"),
@@ -33,6 +33,7 @@ const NAMES: [(Protection, &str); 47] = [
     (Deadline, "unsafe-control:deadline"),
     (PlainOutputs, "unsafe-control:plain-outputs"),
     (LogCap, "unsafe-control:log-cap"),
+    (StoredLogCap, "unsafe-control:stored-log-cap"),
     (BundleNames, "unsafe-control:bundle-names"),
     (BundleKinds, "unsafe-control:bundle-kinds"),
     (BundleDuplicates, "unsafe-control:bundle-duplicates"),

@@ -1,6 +1,9 @@
 //! Bundles: those of the attacks, and those that are an attack themselves.
 
-use std::io::{Cursor, Write as _};
+use std::{
+    fs,
+    io::{Cursor, Write as _},
+};
 
 use anyhow::Context as _;
 use trace::pack::{Entry, zip};
@@ -8,17 +11,21 @@ use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use crate::scene::Scene;
 
-macro_rules! sources {
-    ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../udf/", $name)))),*]
-    };
-}
+/// Where the attacking UDF is: read when it is packed, so that an attack can be tried without a build.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/udf");
 
 /// The files of the attacking UDF.
-pub const SOURCES: &[(&str, &str)] = sources! {
-    "main.py" "attempts.py" "kernel.py" "on_files.py" "on_kernel.py" "on_limits.py" "on_network.py"
-    "on_processes.py"
-};
+pub fn sources() -> anyhow::Result<Vec<(String, String)>> {
+    let mut sources = Vec::new();
+    for entry in fs::read_dir(FOLDER).context("reading the attacking UDF")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".py") {
+            sources.push((name, fs::read_to_string(path)?));
+        }
+    }
+    Ok(sources)
+}
 
 /// What a hand-made bundle would do if it were accepted.
 const HARMLESS: &[u8] = b"print('accepted')\n";
@@ -26,7 +33,7 @@ const HARMLESS: &[u8] = b"print('accepted')\n";
 /// The attacking UDF with its order.
 pub fn python(order: &str) -> anyhow::Result<Vec<u8>> {
     let mut entries: Vec<Entry> =
-        SOURCES.iter().map(|(name, source)| Entry::file(name, source.as_bytes().to_vec())).collect();
+        sources()?.into_iter().map(|(name, source)| Entry::file(&name, source.into_bytes())).collect();
     entries.push(Entry::file("order.json", order.as_bytes().to_vec()));
     Ok(zip(&entries)?)
 }

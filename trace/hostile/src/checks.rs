@@ -7,9 +7,8 @@ use anyhow::{Context as _, ensure};
 use trace_controls::{ALL, Protection, VARIABLE};
 
 use crate::{
-    bundles::SOURCES,
-    outside, report,
-    vector::{Attack, Vector},
+    bundles, outside, report,
+    vector::{Attack, Control, Plane, Seen, Vector, denial, saying},
 };
 
 /// The page with the table.
@@ -27,10 +26,34 @@ const ORDINARY: [&str; 7] = [
 
 /// Checks all of it.
 pub fn check(program: &Path, vectors: &[Vector]) -> anyhow::Result<()> {
+    only_the_right_denial_is_one()?;
     names_agree(vectors)?;
     every_protection_has_a_control(vectors)?;
     the_page_is_current(vectors)?;
     no_ordinary_binary_has_a_switch(program)
+}
+
+/// The judge itself. This program is in no test run, because it asks for switches.
+fn only_the_right_denial_is_one() -> anyhow::Result<()> {
+    let vector = Vector {
+        name: "example",
+        plane: Plane::Sandbox,
+        tries: "to be an example",
+        attack: Attack::Shared,
+        denials: &[denial("errno EPERM"), saying("outcome bundle", "twice")],
+        control: Control::Planted,
+    };
+    for (seen, denied) in [
+        (Seen::refused("errno EPERM", "anything"), true),
+        (Seen::refused("errno EACCES", "anything"), false),
+        (Seen::refused("outcome bundle", "has `x` twice"), true),
+        (Seen::refused("outcome bundle", "has no main"), false),
+        (Seen::untried("errno EPERM"), false),
+        (Seen::got("errno EPERM"), false),
+    ] {
+        ensure!(vector.is_denied(&seen) == denied, "the judge is wrong about {seen:?}");
+    }
+    Ok(())
 }
 
 fn names_agree(vectors: &[Vector]) -> anyhow::Result<()> {
@@ -38,7 +61,8 @@ fn names_agree(vectors: &[Vector]) -> anyhow::Result<()> {
     ensure!(names.len() == vectors.len(), "two vectors have one name");
     let is_python = |vector: &&Vector| matches!(vector.attack, Attack::Shared | Attack::Alone(_));
     let listed: BTreeSet<&str> = vectors.iter().filter(is_python).map(|vector| vector.name).collect();
-    let registered: BTreeSet<&str> = SOURCES
+    let sources = bundles::sources()?;
+    let registered: BTreeSet<&str> = sources
         .iter()
         .flat_map(|(_, source)| source.lines())
         .filter_map(|line| line.strip_prefix("@vector(\"")?.split('"').next())

@@ -88,7 +88,7 @@ pub fn flooded(_: &Scene<'_>, end: &End) -> anyhow::Result<Seen> {
     Ok(match (bytes > MAX_LOG, is_cut) {
         (true, _) => Seen::got(format!("{bytes} bytes were kept")),
         (false, true) => Seen::refused("log truncated", format!("{bytes} bytes were kept")),
-        (false, false) => Seen::untried(format!("{bytes} bytes, and no word about more")),
+        (false, false) => Seen::refused("log cut short", format!("{bytes} bytes were kept")),
     })
 }
 

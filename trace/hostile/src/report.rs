@@ -66,7 +66,11 @@ fn short(seen: &Seen) -> String {
 }
 
 fn explain(judged: &Judged) {
-    let Judged { vector, seen, control } = judged;
+    let Judged { vector, seen, control, layers } = judged;
+    for (layer, seen) in layers.iter().filter(|(_, seen)| !seen.is_a_denial()) {
+        let (name, layer) = (vector.name, layer.name());
+        println!("WRONG  {name}: not denied with {layer} alone off: {} ({})", seen.how, seen.detail);
+    }
     if !judged.is_denied() {
         println!(
             "WRONG  {}: expected {}, but {} ({})",

@@ -27,6 +27,8 @@ pub struct Judged {
     pub seen: Seen,
     /// What happened in its control; `None` where it has none.
     pub control: Option<Seen>,
+    /// What happened with one of several layers off, each of which is said to deny it by itself.
+    pub layers: Vec<(Protection, Seen)>,
 }
 
 impl Judged {
@@ -42,7 +44,8 @@ impl Judged {
 
     /// Whether nothing is wrong.
     pub fn is_right(&self) -> bool {
-        self.is_denied() && (self.control.is_none() || self.control_succeeded())
+        let layers_hold = self.layers.iter().all(|(_, seen)| seen.is_a_denial());
+        self.is_denied() && (self.control.is_none() || self.control_succeeded()) && layers_hold
     }
 }
 
@@ -67,28 +70,32 @@ pub async fn run(program: &Path, vectors: Vec<Vector>) -> anyhow::Result<Verdict
         say("every vector was tried");
         (seen, crate::facts::wrong(&scene).await?)
     };
-    let mut controls = self::controls(&world, &vectors, say).await?;
+    let controls = self::controls(&world, &vectors, say).await?;
+    let untold = || Seen::untried("nothing was told");
+    let with_off = |vector: &Vector, off: &[Protection]| {
+        controls.get(&(vector.name, off.to_vec())).cloned().unwrap_or_else(untold)
+    };
     let judged = vectors.into_iter().map(|vector| Judged {
         vector,
-        seen: seen.remove(vector.name).unwrap_or_else(|| Seen::untried("nothing was told")),
-        control: vector
-            .control
-            .off()
-            .map(|_| controls.remove(vector.name).unwrap_or_else(|| Seen::untried("nothing was told"))),
+        seen: seen.remove(vector.name).unwrap_or_else(untold),
+        control: vector.control.off().map(|off| with_off(&vector, off)),
+        layers: vector.control.layers().iter().map(|one| (*one, with_off(&vector, &[*one]))).collect(),
     });
     Ok(Verdicts { judged: judged.collect(), facts })
 }
 
-/// Every control; those with the same protections off at the same time.
-async fn controls(
-    world: &World,
-    vectors: &[Vector],
-    say: impl Fn(&str),
-) -> anyhow::Result<BTreeMap<&'static str, Seen>> {
+/// What happened to a vector with these protections off.
+type WithOff = BTreeMap<(&'static str, Vec<Protection>), Seen>;
+
+/// Every control, and every layer by itself; those with the same protections off at the same time.
+async fn controls(world: &World, vectors: &[Vector], say: impl Fn(&str)) -> anyhow::Result<WithOff> {
     let mut sets: BTreeMap<Vec<Protection>, Vec<Vector>> = BTreeMap::new();
     for vector in vectors {
         if let Some(off) = vector.control.off() {
             sets.entry(off.to_vec()).or_default().push(*vector);
+        }
+        for layer in vector.control.layers() {
+            sets.entry(vec![*layer]).or_default().push(*vector);
         }
     }
     let platform = Platform::switchable(world)?;
@@ -97,19 +104,18 @@ async fn controls(
     for (number, (off, vectors)) in sets.into_iter().enumerate() {
         platform.switch_to(&off)?;
         let scene = Scene { platform: &platform, world, planted: off.is_empty() };
-        let names: Vec<&str> = off.iter().map(|one| one.name()).collect();
-        match attack(&scene, &format!("controls-{number}"), &vectors).await {
-            Ok(more) => seen.extend(more),
-            // The others are still worth trying.
-            Err(error) => {
-                let untried = || Seen::untried(format!("{error:#}"));
-                seen.extend(vectors.iter().map(|vector| (vector.name, untried())));
-            }
+        let tried = attack(&scene, &format!("controls_{number}"), &vectors).await;
+        for vector in &vectors {
+            // Where a whole run fails, the others are still worth trying.
+            let one = match &tried {
+                Ok(all) => all.get(vector.name).cloned().unwrap_or_else(|| Seen::untried("nothing was told")),
+                Err(error) => Seen::untried(format!("{error:#}")),
+            };
+            seen.insert((vector.name, off.clone()), one);
         }
-        say(&format!(
-            "controls with {} off were tried",
-            if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
-        ));
+        let names: Vec<&str> = off.iter().map(|one| one.name()).collect();
+        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        say(&format!("{} controls with {names} off were tried", vectors.len()));
     }
     Ok(seen)
 }
@@ -157,10 +163,15 @@ fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
             Attack::Bundle(make, _) => (make(scene), "{ cpu: 1, memory: 64MiB, disk: 16MiB }", "60s"),
             Attack::Shared | Attack::Outside(_) => continue,
         };
-        let (name, resources, timeout) = (vector.name.to_owned(), resources.to_owned(), timeout.to_owned());
-        jobs.push(Job { name, bundle, resources, timeout });
+        let (resources, timeout) = (resources.to_owned(), timeout.to_owned());
+        jobs.push(Job { name: job(vector), bundle, resources, timeout });
     }
     Ok(jobs)
+}
+
+/// The job of a vector that has one of its own; names in DAG files have no `-`.
+fn job(vector: &Vector) -> String {
+    vector.name.replace('-', "_")
 }
 
 fn witnessed(
@@ -169,7 +180,7 @@ fn witnessed(
     witness: Witness,
     ends: &BTreeMap<String, End>,
 ) -> anyhow::Result<Seen> {
-    let end = ends.get(vector.name).with_context(|| format!("no task of the job {}", vector.name))?;
+    let end = ends.get(&job(vector)).with_context(|| format!("no task of the job {}", vector.name))?;
     match witness {
         Witness::Outcome => Ok(end.as_seen()),
         Witness::Look(look) => look(scene, end),

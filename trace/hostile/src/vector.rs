@@ -111,6 +111,9 @@ pub enum Control {
     Without(&'static str),
 }
 
+/// What is said of an attack that could not be tried; by the UDF, too.
+const UNTRIED: &str = "could not be tried";
+
 /// What an attack came to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub struct Seen {
@@ -135,7 +138,12 @@ impl Seen {
 
     /// It could not be tried, which is neither a success nor a denial.
     pub fn untried(detail: impl Into<String>) -> Self {
-        Self::refused("could not be tried", detail)
+        Self::refused(UNTRIED, detail)
+    }
+
+    /// Whether something denied it, whatever that was.
+    pub fn is_a_denial(&self) -> bool {
+        !self.got && self.how != UNTRIED
     }
 }
 
@@ -167,6 +175,11 @@ impl Control {
         }
     }
 
+    /// What denies it by itself, where several do.
+    pub fn layers(&self) -> &[Protection] {
+        if let Self::Layers(all) = self { all } else { &[] }
+    }
+
     /// For people.
     pub fn describe(&self) -> String {
         let names = |all: &[Protection]| all.iter().map(|one| one.name()).collect::<Vec<_>>().join(" + ");
@@ -175,34 +188,6 @@ impl Control {
             Self::Layers(all) => format!("`{}` off", names(all)),
             Self::Planted => "planted target".to_owned(),
             Self::Without(why) => format!("none: {why}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const VECTOR: Vector = Vector {
-        name: "example",
-        plane: Plane::Sandbox,
-        tries: "to be an example",
-        attack: Attack::Shared,
-        denials: &[denial("errno EPERM"), saying("outcome bundle", "twice")],
-        control: Control::Planted,
-    };
-
-    #[test]
-    fn only_the_right_denial_is_one() {
-        for (seen, denied) in [
-            (Seen::refused("errno EPERM", "anything"), true),
-            (Seen::refused("errno EACCES", "anything"), false),
-            (Seen::refused("outcome bundle", "has `x` twice"), true),
-            (Seen::refused("outcome bundle", "has no main"), false),
-            (Seen::untried("errno EPERM"), false),
-            (Seen::got("errno EPERM"), false),
-        ] {
-            assert_eq!(VECTOR.is_denied(&seen), denied, "{seen:?}");
         }
     }
 }

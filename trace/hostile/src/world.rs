@@ -17,12 +17,15 @@ use std::{
     thread,
 };
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How every secret begins. The UDFs look for this; they don't know the rest.
 const SECRET: &str = concat!("hostile-", "secret-");
+
+/// The least number of the descriptor that every platform inherits.
+const INHERITED: i32 = 200;
 
 /// What is not the attacker's.
 pub struct World {
@@ -31,8 +34,6 @@ pub struct World {
     tcp_port: u16,
     udp_port: u16,
     abstract_name: String,
-    /// Open in every platform that is started, and inherited by whatever does not close it.
-    _descriptor: File,
 }
 
 impl World {
@@ -47,8 +48,9 @@ impl World {
         fs::write(&path, &secret)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
         let descriptor = File::open(&path)?;
-        // As a careless program would have it open.
-        fcntl(descriptor.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
+        // As a careless program would have it open: not closed when another one is started, and in no
+        // place where a sandbox puts its own. It stays open as long as this program runs.
+        let _number = fcntl(descriptor.as_fd(), FcntlArg::F_DUPFD(INHERITED))?;
         let abstract_name = format!("trace-hostile-{nonce}");
         tell_unix(UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name)?)?, &secret);
         tell_unix(UnixListener::bind(folder.path().join("socket"))?, &secret);
@@ -56,7 +58,7 @@ impl World {
         let (tcp_port, udp_port) = (tcp.local_addr()?.port(), udp.local_addr()?.port());
         tell_tcp(tcp, &secret);
         tell_udp(udp, &secret);
-        Ok(Self { folder, secret, tcp_port, udp_port, abstract_name, _descriptor: descriptor })
+        Ok(Self { folder, secret, tcp_port, udp_port, abstract_name })
     }
 
     /// A folder of this machine.

@@ -11,13 +11,13 @@ NUMBERS = {
         "mount": 165, "init_module": 175, "clock_settime": 227, "kexec_load": 246, "add_key": 248,
         "keyctl": 250, "unshare": 272, "perf_event_open": 298, "fanotify_init": 300,
         "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "bpf": 321, "userfaultfd": 323,
-        "ioctl": 16,
+        "ioctl": 16, "prctl": 157, "prlimit64": 302,
     },
     "aarch64": {
         "clone": 220, "ptrace": 117, "syslog": 116, "personality": 92, "chroot": 51, "mount": 40,
         "init_module": 105, "clock_settime": 112, "kexec_load": 104, "add_key": 217, "keyctl": 219,
         "unshare": 97, "perf_event_open": 241, "fanotify_init": 262, "open_by_handle_at": 265, "setns": 268,
-        "process_vm_readv": 270, "bpf": 280, "userfaultfd": 282, "ioctl": 29,
+        "process_vm_readv": 270, "bpf": 280, "userfaultfd": 282, "ioctl": 29, "prctl": 167, "prlimit64": 261,
     },
 }
 COMMON = {"io_uring_setup": 425, "open_tree": 428, "fsopen": 430, "pidfd_open": 434, "pidfd_getfd": 438}

@@ -31,6 +31,16 @@ def host_file_by_process(world):
     return read(f"/proc/1/root{world.host_file}")
 
 
+@vector("kernel-files", planted=plant_file)
+def kernel_files(world):
+    return read(world.host_file if world.planted else "/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@vector("group-files", planted=plant_file)
+def group_files(world):
+    return read(world.host_file if world.planted else "/sys/fs/cgroup/cgroup.procs")
+
+
 @vector("devices")
 def devices(world):
     places = ["/dev/null"] if world.planted else ["/dev/mem", "/dev/kmsg", "/dev/kvm", "/dev/fuse", "/dev/sda", "/dev/vda"]
@@ -100,12 +110,10 @@ def swapped_in_cache(world):
     return write(world.host_file if world.planted else "/task/bundle/main.py")
 
 
-@vector("replaced-in-cache", planted=plant_file)
-def replaced_in_cache(world):
-    target = world.host_file if world.planted else "/task/bundle/main.py"
-    plant_file(world)
-    os.rename(world.host_file, target)
-    return "replaced its own code in the worker's cache"
+@vector("deleted-from-cache", planted=plant_file)
+def deleted_from_cache(world):
+    os.unlink(world.host_file if world.planted else "/task/bundle/main.py")
+    return "deleted its own code from the worker's cache"
 
 
 @vector("linked-from-cache", planted=plant_file)

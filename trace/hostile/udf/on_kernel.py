@@ -4,6 +4,7 @@ Where a call would still be refused by the kernel itself, the goal is to reach i
 """
 
 import ctypes
+import mmap
 import os
 import signal
 import socket
@@ -73,7 +74,8 @@ def pidfd_getfd(world):
 
 @vector("io-uring")
 def io_uring(world):
-    return f"ring {call('io_uring_setup', 4, bytes(120))}"
+    # Without locked memory an older kernel has no room for a ring.
+    return reach("io_uring_setup", 4, bytes(120))
 
 
 @vector("add-key")
@@ -142,6 +144,40 @@ def set_clock(world):
 @vector("type-into-terminal")
 def type_into_terminal(world):
     return reach("ioctl", 0, TIOCSTI, b"x")
+
+
+@vector("outlive-worker")
+def outlive_worker(world):
+    call("prctl", 1, 0, 0, 0, 0)
+    return "would not be killed with the worker"
+
+
+@vector("change-limits")
+def change_limits(world):
+    # To no core file at all, which lets a handler of core files run outside, as root.
+    call("prlimit64", 0, 4, struct.pack("QQ", 0, 0), 0)
+    return "set a limit of its own"
+
+
+@vector("foreign-architecture")
+def foreign_architecture(world):
+    if os.uname().machine != "x86_64":
+        raise RuntimeError("known for x86-64 alone")
+    # mov eax, 20 (getpid for 32 bits); int 0x80; ret
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes.fromhex("b814000000cd80c3"))
+    place = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    return f"a call of 32 bits answered {ctypes.CFUNCTYPE(ctypes.c_int)(place)()}"
+
+
+@vector("capability")
+def capability(world):
+    # Every user is refused their own file without a mode, unless they may override that.
+    os.close(os.open("/tmp/closed", os.O_CREAT | os.O_WRONLY, 0))
+    if world.planted:
+        os.chmod("/tmp/closed", 0o600)
+    os.close(os.open("/tmp/closed", os.O_RDONLY))
+    return "opened a file that nobody may open"
 
 
 @vector("user-namespace")

@@ -36,12 +36,13 @@ def machine_by_abstract_socket(world):
 
 
 def plant_listener(world):
-    path = "/tmp/listener"
+    path = f"/tmp/listener-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.bind(path)
         sock.listen()
         if os.fork() == 0:
             peer = sock.accept()[0]
+            peer.recv(16)
             peer.send(SECRET)
             os._exit(0)
     world.targets["unix_path"] = path

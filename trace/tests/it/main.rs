@@ -8,5 +8,6 @@ mod logs;
 mod platform;
 mod query;
 mod refusals;
+mod switches;
 mod trigger;
 mod up;

@@ -64,6 +64,11 @@ pub(super) fn disk_flags(all: libc::c_ulong) -> libc::c_ulong {
     if stands(Protection::NoExec) { all } else { all & !libc::MS_NOEXEC }
 }
 
+/// Whether a file with several names is an output.
+pub(super) fn links_are_outputs() -> bool {
+    !stands(Protection::PlainOutputs)
+}
+
 /// How an output is opened.
 pub(super) fn output_open(flags: OFlag, resolve: ResolveFlag) -> (OFlag, ResolveFlag) {
     if stands(Protection::PlainOutputs) {

@@ -192,7 +192,7 @@ enum Entry {
 fn classify(path: &str, stat: &FileStat) -> Result<Entry, Error> {
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFDIR => Ok(Entry::Folder),
-        SFlag::S_IFREG if stat.st_nlink == 1 => {
+        SFlag::S_IFREG if stat.st_nlink == 1 || controls::links_are_outputs() => {
             Ok(Entry::File { size: u64::try_from(stat.st_size).unwrap_or(u64::MAX) })
         }
         SFlag::S_IFREG | SFlag::S_IFLNK => Err(Error::Link(path.to_owned())),

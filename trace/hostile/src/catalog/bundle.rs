@@ -36,6 +36,8 @@ const fn vector(
 const ESCAPED: Witness = Witness::Look(outside::escaped);
 const OUTCOME: Witness = Witness::Outcome;
 const READ_ONLY: &[Denial] = &[denial("errno EROFS")];
+/// By Landlock, and by the file's owner and mode, before the mount is asked.
+const NOT_WRITABLE: &[Denial] = &[denial("errno EACCES")];
 
 #[rustfmt::skip]
 pub const VECTORS: &[Vector] = &[
@@ -51,13 +53,13 @@ pub const VECTORS: &[Vector] = &[
         &[saying("outcome bundle", "twice")], Off(BundleDuplicates)),
     unpacked("twice", "a bundle with two files `main.py`", bundles::twice, OUTCOME,
         &[saying("outcome bundle", "twice")],
-        Without("the same decision as `twice-by-case`; behind it no file is ever opened that is there already")),
+        Without("the same decision as `twice-by-case`; behind it the zip reader refuses by itself, and has no switch")),
     unpacked("bomb", "a bundle of a few KiB that unpacks to 16 MiB", bundles::bomb, OUTCOME,
         &[saying("outcome bundle", "more than its size allows")], Off(BundleBounds)),
     unpacked("entries", "a bundle with 10,002 files", bundles::entries, OUTCOME,
         &[saying("outcome bundle", "more than 10000 entries")], Off(BundleBounds)),
     unpacked("lying-sizes", "a bundle whose headers say less than what is there", bundles::lying, OUTCOME,
-        &[saying("outcome bundle", "not a readable zip archive")],
+        &[saying("outcome bundle", "larger than its declared")],
         Without("what is written is counted and checked by the zip reader itself, which has no switch")),
     unpacked("no-archive", "a bundle that is no archive", bundles::garbage, OUTCOME,
         &[saying("outcome bundle", "not a readable zip archive")],
@@ -69,11 +71,11 @@ pub const VECTORS: &[Vector] = &[
     vector("content-of-others", "deploy a hash that only another org has uploaded", Attack::Outside(deploys::of_another_org),
         &[saying("http 422 invalid_dag", "has not been uploaded")], Planted),
     vector("wrong-size", "deploy content with another size than it has", Attack::Outside(deploys::wrong_size),
-        &[saying("http 422 invalid_dag", "size")], Planted),
+        &[saying("http 422 invalid_dag", "and the deploy says")], Planted),
     vector("swapped-in-store", "change a bundle in the object store after the deploy", Attack::Outside(deploys::swapped),
         &[saying("outcome bundle", "is not what its hash")], Off(FetchedHash)),
-    vector("swapped-in-cache", "open its own code in the worker's cache for writing", Attack::Shared, READ_ONLY, Planted),
-    vector("replaced-in-cache", "put another file in the place of its own code", Attack::Shared, READ_ONLY, Planted),
+    vector("swapped-in-cache", "open its own code in the worker's cache for writing", Attack::Shared, NOT_WRITABLE, Planted),
+    vector("deleted-from-cache", "delete its own code from the worker's cache", Attack::Shared, READ_ONLY, Planted),
     vector("linked-from-cache", "make a link to its own code in the worker's cache", Attack::Shared, &[denial("errno EXDEV")], Planted),
-    vector("swapped-file", "open a declared file, which the worker shares between tasks, for writing", Attack::Shared, READ_ONLY, Planted),
+    vector("swapped-file", "open a declared file, which the worker shares between tasks, for writing", Attack::Shared, NOT_WRITABLE, Planted),
 ];

@@ -6,7 +6,7 @@ use crate::{
     outside,
     vector::{
         Attack,
-        Control::{self, Off, Planted, Without},
+        Control::{self, Layers, Off, Planted, Without},
         Denial, Plane, Task, Vector, Witness, denial, saying,
     },
 };
@@ -62,7 +62,7 @@ pub const VECTORS: &[Vector] = &[
         "print 2 MiB where 1 is kept",
         Task { witness: Witness::Look(outside::flooded), ..with(AMPLE) },
         &[denial("log truncated")],
-        Off(LogCap),
+        Layers(&[LogCap, StoredLogCap]),
     ),
     vector(
         "outlive",

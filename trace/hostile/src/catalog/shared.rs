@@ -35,6 +35,11 @@ const WOULD_LEAVE: Control = Without(
     "it would send to the outside; `machine-by-udp` shows that nothing but the empty network stops it",
 );
 
+/// Where a control would fail on some machines.
+const MAY_NOT_EXIST: Control = Without(
+    "not every kernel has this call; the filter has it on the same list as `bpf`, which has a control",
+);
+
 #[rustfmt::skip]
 pub const VECTORS: &[Vector] = &[
     vector("see-processes", "list the processes in `/proc`", ABSENT, Off(OwnProc)),
@@ -50,7 +55,7 @@ pub const VECTORS: &[Vector] = &[
     vector("ptrace", "trace a process of its own", KILLED, Off(Seccomp)),
     vector("process-vm-readv", "read the memory of a process of its own by `process_vm_readv`", KILLED, Off(Seccomp)),
     vector("pidfd-getfd", "take a descriptor of a process of its own by `pidfd_getfd`", KILLED, Off(Seccomp)),
-    vector("io-uring", "set up an io_uring", NO_CALL, Off(Seccomp)),
+    vector("io-uring", "reach `io_uring_setup`", NO_CALL, Off(Seccomp)),
     vector("add-key", "add a key to a keyring", KILLED, Off(Seccomp)),
     vector("keyctl", "reach `keyctl`", KILLED, Off(Seccomp)),
     vector("bpf", "reach `bpf`", KILLED, Off(Seccomp)),
@@ -58,12 +63,17 @@ pub const VECTORS: &[Vector] = &[
     vector("perf-event-open", "reach `perf_event_open`", KILLED, Off(Seccomp)),
     vector("fanotify", "reach `fanotify_init`", KILLED, Off(Seccomp)),
     vector("open-by-handle", "reach `open_by_handle_at`", KILLED, Off(Seccomp)),
-    vector("load-module", "reach `init_module`", KILLED, Off(Seccomp)),
-    vector("kexec", "reach `kexec_load`", KILLED, Off(Seccomp)),
+    vector("load-module", "reach `init_module`", KILLED, MAY_NOT_EXIST),
+    vector("kexec", "reach `kexec_load`", KILLED, MAY_NOT_EXIST),
     vector("kernel-log", "reach `syslog`", KILLED, Off(Seccomp)),
     vector("personality", "turn off address randomisation", NO_CALL, Off(Seccomp)),
     vector("set-clock", "reach `clock_settime`", KILLED, Off(Seccomp)),
     vector("type-into-terminal", "reach `ioctl(TIOCSTI)`", KILLED, Off(Seccomp)),
+    vector("outlive-worker", "undo that it is killed with the worker (`PR_SET_PDEATHSIG`)", NO_CALL, Off(Seccomp)),
+    vector("change-limits", "set a resource limit of its own", NO_CALL, Off(Seccomp)),
+    vector("foreign-architecture", "make a call of 32 bits, which have other numbers", KILLED,
+        Without("not every kernel takes such calls")),
+    vector("capability", "open its own file of mode 0, as a capability would allow", &[denial("errno EACCES")], Planted),
     vector("user-namespace", "`unshare` a user namespace", KILLED, Off(Seccomp)),
     vector("user-namespace-by-clone", "`clone` into a user namespace", KILLED, Off(Seccomp)),
     vector("foreign-namespace", "reach `setns`", KILLED, Off(Seccomp)),
@@ -86,11 +96,13 @@ pub const VECTORS: &[Vector] = &[
     vector("listen", "listen on a TCP port of its own", BY_LANDLOCK, Off(Landlock)),
     vector("host-file", "read a file of the machine that everybody may read", NOT_THERE, Planted),
     vector("host-file-by-process", "the same through `/proc/1/root`", NOT_THERE, Planted),
+    vector("kernel-files", "read a file in `/sys`", NOT_THERE, Planted),
+    vector("group-files", "read a file of a control group", NOT_THERE, Planted),
     vector("devices", "open memory, disks and others in `/dev`", NOT_THERE, Planted),
     vector("device-node", "make a node for a disk", BY_LANDLOCK, Planted),
     vector("set-user-id-programs", "find a program that runs as another user", ABSENT, Planted),
     vector("execute-written", "run a program that it wrote", BY_LANDLOCK, Layers(&[NoExec, Landlock])),
     vector("touch-shown", "change the times of `/dev/null`, which everybody may write", READ_ONLY, Off(ReadOnlyMounts)),
     vector("change-root-folder", "change the root folder, which it owns", READ_ONLY, Off(SealedRoot)),
-    vector("change-sdk", "open a file of the SDK for writing", READ_ONLY, Planted),
+    vector("change-sdk", "open a file of the SDK for writing", BY_LANDLOCK, Planted),
 ];
