@@ -48,8 +48,7 @@ pub enum Error {
 #[must_use]
 pub fn readable_manifests(capability: &Capability) -> BTreeSet<(DatasetVersionId, Sha256)> {
     let inputs = capability.grants().inputs.values();
-    let readable =
-        |input: &&InputGrant| input.allows_object_reads() || !stands(Protection::FilteredObjects);
+    let readable = |input: &&InputGrant| input.allows_object_reads() || !stands(Protection::FilteredObjects);
     inputs.filter(readable).map(|input| (input.version, input.manifest)).collect()
 }
 

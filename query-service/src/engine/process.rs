@@ -83,7 +83,8 @@ impl Engine {
         let stderr = child.stderr.take().ok_or_else(gone)?;
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let listening = tokio::spawn(listen(stderr, Arc::clone(&last_words)));
-        let mut engine = Self { child, input, output, last_words, listening, org: None, answered: 0, switches };
+        let mut engine =
+            Self { child, input, output, last_words, listening, org: None, answered: 0, switches };
         let ready = tokio::time::timeout(READY_WITHIN, engine.set_up(setup)).await;
         match ready {
             Ok(Ok(ready)) => {

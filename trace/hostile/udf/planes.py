@@ -190,14 +190,12 @@ def own(name="own"):
 
 
 def every(attacks):
-    """Tries all of these. The first that succeeds is told; all have to be denied in the same way."""
+    """Tries all of these. The first that succeeds is told, or else every way in which they were denied."""
     denials = {}
     for attack in attacks:
         try:
             return attack()
         except Denied as denied:
             denials.setdefault(denied.how, denied)
-    if len(denials) != 1:
-        raise RuntimeError("; ".join(f"{how}: {denied.detail}" for how, denied in denials.items()))
-    [denied] = denials.values()
-    raise denied
+    details = "; ".join(str(denied.detail) for denied in denials.values())
+    raise Denied(" and ".join(sorted(denials)), details)
