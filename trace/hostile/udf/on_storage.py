@@ -176,17 +176,6 @@ def list_from_elsewhere(world):
     raise Denied("absent", "only its own")
 
 
-@vector("list-two-prefixes")
-def list_two_prefixes(world):
-    prefix = folder("scratch")
-    query = f"list-type=2&prefix={planes.encoded(prefix)}&prefix="
-    if world.planted:
-        query = f"list-type=2&prefix={planes.encoded(prefix)}"
-    signer = Signer()
-    headers = signer.headers("GET", f"/{BUCKET}", "&".join(sorted(query.split("&"))))
-    return planes.stored(*planes.ask(planes.OBJECTS, "GET", f"/{BUCKET}?{query}", headers))[:60]
-
-
 @vector("list-buckets")
 def list_buckets(world):
     return s3("GET", "/")[:60]
@@ -232,6 +221,8 @@ def upload_elsewhere(world):
 def upload_part_elsewhere(world):
     # The upload is its own, the key is not.
     started = upload(folder("output") + "big")
+    if world.planted:
+        return s3("PUT", path_of(folder("output") + "big"), {"partNumber": "1", "uploadId": started}, b"x") or "taken"
     return every(
         [
             lambda: s3("PUT", path_of(elsewhere()), {"partNumber": "1", "uploadId": started}, b"x"),
@@ -265,7 +256,10 @@ def upload_of_nobody(world):
 
 @vector("list-foreign-parts")
 def list_foreign_parts(world):
-    return s3("GET", path_of(elsewhere()), {"uploadId": "1"} if not world.planted else {})
+    if world.planted:
+        key = folder("output") + "big"
+        return s3("GET", path_of(key), {"uploadId": upload(key)})[:60]
+    return s3("GET", path_of(elsewhere()), {"uploadId": "1"})
 
 
 def copied(source, more=None):
@@ -514,10 +508,10 @@ def other_content(world):
     return fetch("PUT", path, headers, b"signed" if world.planted else b"other!") or "taken"
 
 
-def chunked(signer, path, content, forge):
+def chunked(signer, path, content, forge=False, length=None):
     """A body in signed chunks; with `forge` the signature of the content's chunk is another one."""
     digest = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-    more = {"x-amz-decoded-content-length": str(len(content)), "content-encoding": "aws-chunked"}
+    more = {"x-amz-decoded-content-length": str(length or len(content)), "content-encoding": "aws-chunked"}
     headers = signer.headers("PUT", path, more=more, digest=digest)
     stamp, previous = headers["x-amz-date"], headers["authorization"].rpartition("=")[2]
     scope, body = signer.scope(stamp), b""
@@ -540,20 +534,20 @@ def forged_chunk(world):
 @vector("altered-chunk")
 def altered_chunk(world):
     path = path_of(folder("scratch") + "chunked")
-    headers, body = chunked(Signer(), path, b"in chunks", forge=False)
+    headers, body = chunked(Signer(), path, b"in chunks")
     return fetch("PUT", path, headers, body if world.planted else body.replace(b"in chunks", b"IN CHUNKS")) or "taken"
 
 
 @vector("lying-length")
 def lying_length(world):
     path = path_of(folder("scratch") + "chunked")
-    content = b"in chunks"
-    signer = Signer()
-    said = len(content) if world.planted else 1
-    more = {"x-amz-decoded-content-length": str(said), "content-encoding": "aws-chunked"}
-    headers = signer.headers("PUT", path, more=more, digest="STREAMING-UNSIGNED-PAYLOAD-TRAILER")
-    body = f"{len(content):x}\r\n".encode() + content + b"\r\n0\r\n\r\n"
-    return fetch("PUT", path, headers, body) or "taken"
+    lengths = [None] if world.planted else [1, 1000]
+
+    def said(length):
+        headers, body = chunked(Signer(), path, b"in chunks", length=length)
+        return fetch("PUT", path, headers, body) or "taken"
+
+    return every([lambda one=one: said(one) for one in lengths])
 
 
 @vector("bucket-settings")

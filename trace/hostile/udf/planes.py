@@ -7,6 +7,7 @@ import json
 import os
 import re
 import time
+from urllib.parse import unquote_to_bytes
 
 from attempts import Denied
 
@@ -108,7 +109,9 @@ class Signer:
     def signature(self, method, path, query, headers, digest, stamp):
         names = ";".join(sorted(headers))
         lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-        canonical = "\n".join([method, path, query, lines, names, digest])
+        # Whatever the encoding is in which the path is sent, there is one in which it is signed.
+        signed = "".join(chr(o) if o in UNRESERVED or o == 47 else f"%{o:02X}" for o in unquote_to_bytes(path))
+        canonical = "\n".join([method, signed, query, lines, names, digest])
         scope = self.scope(stamp)
         hashed = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashed])
