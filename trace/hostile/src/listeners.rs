@@ -26,7 +26,7 @@ impl Listeners {
     pub async fn of(scene: &Scene<'_>) -> anyhow::Result<Self> {
         let ports = ports(scene.platform.pid())?;
         let http = Client::builder().no_proxy().build()?;
-        let find = async |what, method: Method, path, status| {
+        let find = async |what: &str, method: Method, path: &str, status: StatusCode| {
             for port in &ports {
                 let base = format!("http://127.0.0.1:{port}");
                 let answer = http.request(method.clone(), format!("{base}{path}")).send().await;

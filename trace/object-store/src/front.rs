@@ -43,9 +43,11 @@ pub(super) fn admit(parts: &Parts, region: &str) -> S3Result<PresentedToken> {
 /// The session token of a request of any form, for a control of the hostile suite.
 fn shown(parts: &Parts) -> Option<Secret<String>> {
     let header = parts.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
-    let mut pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-    let in_query = || pairs.find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"));
-    header.map(str::to_owned).or_else(|| in_query().map(|(_, token)| token.into_owned())).map(Secret::new)
+    let query = parts.uri.query().unwrap_or_default();
+    let in_query =
+        || url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "X-Amz-Security-Token");
+    let token = header.map(str::to_owned).or_else(|| in_query().map(|(_, token)| token.into_owned()));
+    token.map(Secret::new)
 }
 
 fn refuse_forms(parts: &Parts) -> S3Result<()> {
