@@ -105,12 +105,18 @@ impl Platform {
         Ok(Secret::new(fs::read_to_string(path)?.trim().to_owned()))
     }
 
-    /// What an attack may be given of this platform: the token of an admin, and the key that signs
-    /// capabilities. No attacker has that one; with it, every check but the signature's is shown to hold
+    /// What an attack may be given of this platform: the token of an admin, and the keys that sign
+    /// capabilities. No attacker has those; with them, every check but the signature's is shown to hold
     /// by itself.
     pub fn add_targets(&self, targets: &mut Value) -> anyhow::Result<()> {
-        let key = fs::read(self.data.join("keys/capability-es256.p8"))?;
-        targets["capability_key"] = URL_SAFE_NO_PAD.encode(key).into();
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(self.data.join("keys"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "p8") {
+                keys.push(URL_SAFE_NO_PAD.encode(fs::read(path)?));
+            }
+        }
+        targets["capability_keys"] = keys.into();
         targets["admin_token"] = self.token("main")?.expose().as_str().into();
         Ok(())
     }

@@ -17,12 +17,23 @@ def part(number, token=None):
     return json.loads(ecdsa.decode((token or planes.capability()).split(".")[number]))
 
 
+def platform_key(world):
+    """The key that signed the task's own token: key ids are thumbprints (RFC 7638)."""
+    for text in world.capability_keys:
+        key = ecdsa.private_key(ecdsa.decode(text))
+        x, y = (ecdsa.encode(one.to_bytes(32, "big")) for one in ecdsa.times(key))
+        thumbprint = hashlib.sha256(f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'.encode()).digest()
+        if ecdsa.encode(thumbprint) == part(HEADER)["kid"]:
+            return key
+    raise RuntimeError("none of the platform's keys signed this token")
+
+
 def signed(world, header, claims, encoding=ecdsa.raw, key=None):
     """A token of these parts, which may be texts that no JSON writer would make."""
     text = ".".join(
         ecdsa.encode((one if isinstance(one, str) else json.dumps(one)).encode()) for one in (header, claims)
     )
-    key = key or ecdsa.private_key(ecdsa.decode(world.capability_key))
+    key = key or platform_key(world)
     return f"{text}.{ecdsa.encode(encoding(*ecdsa.sign(key, text.encode())))}"
 
 
@@ -59,7 +70,7 @@ def algorithm_none(world):
 @vector("algorithm-hmac")
 def algorithm_hmac(world):
     # The public key, which everybody has, as the secret of an HMAC: in every form that a library may have it.
-    x, y = ecdsa.times(ecdsa.private_key(ecdsa.decode(world.capability_key)))
+    x, y = ecdsa.times(platform_key(world))
     point = b"\x04" + ecdsa.raw(x, y)
     spki = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + point
     pem = b"-----BEGIN PUBLIC KEY-----\n" + ecdsa.b2a_base64(spki) + b"-----END PUBLIC KEY-----\n"
