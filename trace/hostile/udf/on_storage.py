@@ -471,7 +471,7 @@ def signature_version_2(world):
 def presigned_version_2(world):
     signer, path = Signer(), path_of(own())
     until = int(time.time()) + 60
-    signature = version_2(signer, f"GET\n\n\n{until}\n{path}")
+    signature = version_2(signer, f"GET\n\n\n{until}\nx-amz-security-token:{signer.token}\n{path}")
     query = {"AWSAccessKeyId": signer.id, "Expires": str(until), "Signature": signature}
     return fetch("GET", f"{path}?{planes.parameters_of(query)}", {"x-amz-security-token": signer.token})
 

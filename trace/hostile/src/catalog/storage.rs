@@ -85,7 +85,7 @@ pub const VECTORS: &[Vector] = &[
     vector("unsigned-request", "no signature", DENIED, Planted),
     vector("signature-version-2", "a signature of version 2", NO_FORM, Off(RequestForm)),
     vector("presigned-version-2", "a presigned address of version 2", NO_FORM, Off(RequestForm)),
-    vector("form-upload", "an upload by a form", NOT_OFFERED, Off(RequestForm)),
+    vector("form-upload", "an upload by a form", NOT_OFFERED, NOTHING_THERE),
     vector("other-content", "other content than was signed", NOT_SIGNED, Planted),
     vector("forged-chunk", "a body in chunks, one with the signature of nothing", NOT_SIGNED, Planted),
     vector("altered-chunk", "a body in chunks, one with other content", NOT_SIGNED, Planted),
