@@ -9,7 +9,7 @@ use crate::{
 /// The job of the attacks that share a task with inputs.
 pub const JOB: &str = "reader";
 /// Its bounds, and the seconds that one attack of it may take.
-const BOUNDS: (&str, &str, u32) = ("{ cpu: 1, memory: 256MiB, disk: 64MiB }", "170s", 60);
+const BOUNDS: (&str, &str, u32) = ("{ cpu: 1, memory: 256MiB, disk: 64MiB }", "9m", 60);
 /// Attacks whose table is a file that their author made by hand have names that begin so.
 const FORGED: &str = "parquet-";
 

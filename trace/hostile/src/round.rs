@@ -21,7 +21,7 @@ use trace_contracts::{
 use crate::{bundles, deploys, scene::Scene, vector::Seen};
 
 /// All tasks of a run end within this time.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How often a run is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How the line begins in which an attack tells what it saw.
