@@ -17,6 +17,7 @@ use trace_contracts::{
         task::{QueryFormat, QueryRequest},
     },
 };
+use trace_controls::{Protection, limited};
 use trace_plane::{Hold, PlaneClient, Refusal, Reply};
 
 use crate::{
@@ -139,13 +140,12 @@ impl Asking {
 
     /// The service's own bounds, or the token's where they are lower.
     fn bounds(&self, budgets: &Budgets) -> Bounds {
+        let most = |limit, budget: Option<u64>| {
+            limited(Protection::ResultBounds, budget.map_or(limit, |budget| budget.min(limit)))
+        };
         Bounds {
-            rows: budgets
-                .result_rows
-                .map_or(self.limits.result_rows, |rows| rows.min(self.limits.result_rows)),
-            bytes: budgets
-                .result_bytes
-                .map_or(self.limits.result_bytes, |bytes| bytes.min(self.limits.result_bytes)),
+            rows: most(self.limits.result_rows, budgets.result_rows),
+            bytes: most(self.limits.result_bytes, budgets.result_bytes),
         }
     }
 }

@@ -57,7 +57,58 @@ pub enum Protection {
     FetchedHash,
     /// The dispatcher hashes what it is sent.
     UploadedHash,
+    /// A token has the one algorithm of ours.
+    TokenAlgorithm,
+    /// A token has the type of its kind.
+    TokenType,
+    /// A token's header names no keys and nothing that has to be understood.
+    TokenHeader,
+    /// A token's signature is checked.
+    TokenSignature,
+    /// A token is read by its one audience.
+    TokenAudience,
+    /// A token is from the one issuer.
+    TokenIssuer,
+    /// A token holds from its start to its end.
+    TokenTime,
+    /// A token has a bounded length.
+    TokenSize,
+    /// A capability, and a session of the object store, end with their attempt.
+    LivingAttempt,
+    /// `/internal` is for workers and planes.
+    ServiceIdentity,
+    /// A statement is one plain read.
+    SqlStatement,
+    /// A plan reads, and does nothing else.
+    SqlPlan,
+    /// Queries call listed functions.
+    SqlFunctions,
+    /// A statement and its plan are of bounded size and depth.
+    SqlBounds,
+    /// A row filter hides rows.
+    RowFilter,
+    /// A column list hides columns.
+    ColumnList,
+    /// Rows and bytes of one result are bounded.
+    ResultBounds,
+    /// A limit on the memory of a query engine.
+    EngineMemory,
+    /// An object is read as it was committed.
+    ObjectPins,
+    /// A session of the object store does what its policy says.
+    SessionPolicy,
+    /// A session's requests show its token.
+    SessionToken,
+    /// Requests to the object store have the one form that is offered.
+    RequestForm,
+    /// Headers that change what a request does are signed.
+    SignedHeaders,
+    /// An input with hidden rows or columns yields no object credentials.
+    FilteredObjects,
 }
+
+/// How many times larger a limit is while its protection is off: an attack stops slightly past the limit.
+pub const WIDER: u64 = 4;
 
 /// Whether test builds can switch protections off. What is prepared ahead of time asks for this: it
 /// would outlast a switch.
@@ -85,6 +136,28 @@ pub fn refuse_switches() {
         "this program was built with switches for its protections: build it with `--exclude trace-hostile`"
     );
     std::process::exit(5);
+}
+
+/// What a process that starts with an empty environment has to be given to know what is off: nothing.
+#[cfg(not(feature = "unsafe-controls"))]
+#[inline(always)]
+#[must_use]
+pub const fn passed_on() -> Option<(&'static str, String)> {
+    None
+}
+
+/// What a process that starts with an empty environment has to be given to know what is off.
+#[cfg(feature = "unsafe-controls")]
+#[must_use]
+pub fn passed_on() -> Option<(&'static str, String)> {
+    Some((VARIABLE, off()))
+}
+
+/// A limit, or more of it while its protection is off.
+#[inline]
+#[must_use]
+pub fn limited(protection: Protection, limit: u64) -> u64 {
+    if stands(protection) { limit } else { limit.saturating_mul(WIDER) }
 }
 
 #[cfg(feature = "unsafe-controls")]

@@ -15,7 +15,7 @@ use crate::Protection::{self, *};
 pub const VARIABLE: &str = "TRACE_UNSAFE_CONTROLS";
 
 /// Every protection with its name. The prefix is long enough to be searched for in a binary.
-const NAMES: [(Protection, &str); 24] = [
+const NAMES: [(Protection, &str); 48] = [
     (Seccomp, "unsafe-control:seccomp"),
     (Landlock, "unsafe-control:landlock"),
     (NetworkNamespace, "unsafe-control:network-namespace"),
@@ -40,6 +40,30 @@ const NAMES: [(Protection, &str); 24] = [
     (BundleBounds, "unsafe-control:bundle-bounds"),
     (FetchedHash, "unsafe-control:fetched-hash"),
     (UploadedHash, "unsafe-control:uploaded-hash"),
+    (TokenAlgorithm, "unsafe-control:token-algorithm"),
+    (TokenType, "unsafe-control:token-type"),
+    (TokenHeader, "unsafe-control:token-header"),
+    (TokenSignature, "unsafe-control:token-signature"),
+    (TokenAudience, "unsafe-control:token-audience"),
+    (TokenIssuer, "unsafe-control:token-issuer"),
+    (TokenTime, "unsafe-control:token-time"),
+    (TokenSize, "unsafe-control:token-size"),
+    (LivingAttempt, "unsafe-control:living-attempt"),
+    (ServiceIdentity, "unsafe-control:service-identity"),
+    (SqlStatement, "unsafe-control:sql-statement"),
+    (SqlPlan, "unsafe-control:sql-plan"),
+    (SqlFunctions, "unsafe-control:sql-functions"),
+    (SqlBounds, "unsafe-control:sql-bounds"),
+    (RowFilter, "unsafe-control:row-filter"),
+    (ColumnList, "unsafe-control:column-list"),
+    (ResultBounds, "unsafe-control:result-bounds"),
+    (EngineMemory, "unsafe-control:engine-memory"),
+    (ObjectPins, "unsafe-control:object-pins"),
+    (SessionPolicy, "unsafe-control:session-policy"),
+    (SessionToken, "unsafe-control:session-token"),
+    (RequestForm, "unsafe-control:request-form"),
+    (SignedHeaders, "unsafe-control:signed-headers"),
+    (FilteredObjects, "unsafe-control:filtered-objects"),
 ];
 
 /// How every switch's name starts.

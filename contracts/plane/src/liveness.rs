@@ -22,6 +22,7 @@ use trace_contracts::{
         plane::{LivenessReply, LivenessRequest},
     },
 };
+use trace_controls::{Protection, stands};
 
 use crate::{PlaneClient, Refusal, Reply};
 
@@ -117,6 +118,9 @@ impl Liveness {
         let (attempt, kid) = (capability.attempt(), capability.kid());
         let live = |hold| Live { capability: Arc::clone(capability), hold };
         let holder = Holder::Attempt(attempt, kid.clone());
+        if !stands(Protection::LivingAttempt) {
+            return Ok(live(self.inner.holding(holder, CancellationToken::new())));
+        }
         if let Some(verdict) = self.inner.known(&holder) {
             return verdict.map(|ended| live(self.inner.holding(holder, ended)));
         }

@@ -96,6 +96,7 @@ fn sessions(store: &EmbeddedObjectStore, case: &Case) -> Vec<Client> {
             org: capability.org(),
             task: capability.task(),
             attempt: capability.attempt(),
+            kid: capability.kid().clone(),
             policy_json: document.clone(),
             duration: Duration::from_secs(900),
         };

@@ -59,7 +59,8 @@ fn only_the_right_denial_is_one() -> anyhow::Result<()> {
 fn names_agree(vectors: &[Vector]) -> anyhow::Result<()> {
     let names: BTreeSet<&str> = vectors.iter().map(|vector| vector.name).collect();
     ensure!(names.len() == vectors.len(), "two vectors have one name");
-    let is_python = |vector: &&Vector| matches!(vector.attack, Attack::Shared | Attack::Alone(_));
+    let is_python =
+        |vector: &&Vector| matches!(vector.attack, Attack::Shared | Attack::Reader | Attack::Alone(_));
     let listed: BTreeSet<&str> = vectors.iter().filter(is_python).map(|vector| vector.name).collect();
     let sources = bundles::sources()?;
     let registered: BTreeSet<&str> = sources

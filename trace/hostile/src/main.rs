@@ -12,14 +12,18 @@ mod catalog;
 mod checks;
 mod deploys;
 mod facts;
+mod inputs;
+mod listeners;
 mod outside;
 mod platform;
 mod report;
 mod round;
 mod scene;
+mod stolen;
 mod suite;
 mod switchable;
 mod vector;
+mod watch;
 mod world;
 
 use std::{path::PathBuf, process::ExitCode};

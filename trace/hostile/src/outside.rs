@@ -81,6 +81,12 @@ pub fn escaped(scene: &Scene<'_>, end: &End) -> anyhow::Result<Seen> {
     }
 }
 
+/// What the one attack of a task has told.
+pub fn told(_: &Scene<'_>, end: &End) -> anyhow::Result<Seen> {
+    let untold = || Seen::untried(format!("nothing was told; the task ended with {}", end.outcome));
+    Ok(end.told().into_values().next().unwrap_or_else(untold))
+}
+
 /// A log that is longer than one attempt may have.
 pub fn flooded(_: &Scene<'_>, end: &End) -> anyhow::Result<Seen> {
     let bytes: usize = end.log.iter().map(String::len).sum();

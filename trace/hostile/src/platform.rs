@@ -10,10 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde_json::Value;
 use trace::{
     client::Client,
     connection::{Address, Connection},
@@ -101,6 +103,27 @@ impl Platform {
     pub fn token(&self, org: &str) -> anyhow::Result<Secret<String>> {
         let path = self.data.join(format!("tokens/{org}-admin.jwt"));
         Ok(Secret::new(fs::read_to_string(path)?.trim().to_owned()))
+    }
+
+    /// What an attack may be given of this platform: the token of an admin, and the keys that sign
+    /// capabilities. No attacker has those; with them, every check but the signature's is shown to hold
+    /// by itself.
+    pub fn add_targets(&self, targets: &mut Value) -> anyhow::Result<()> {
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(self.data.join("keys"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "p8") {
+                keys.push(URL_SAFE_NO_PAD.encode(fs::read(path)?));
+            }
+        }
+        targets["capability_keys"] = keys.into();
+        targets["admin_token"] = self.token("main")?.expose().as_str().into();
+        Ok(())
+    }
+
+    /// Where users are answered.
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// The data folder.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::interval;
 use trace::client::{Client, Content, LogPosition};
 use trace_contracts::{
@@ -21,7 +21,7 @@ use trace_contracts::{
 use crate::{bundles, deploys, scene::Scene, vector::Seen};
 
 /// All tasks of a run end within this time.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How often a run is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 /// How the line begins in which an attack tells what it saw.
@@ -31,6 +31,8 @@ const TOLD: &str = "hostile ";
 pub struct Job {
     /// As in the DAG file.
     pub name: String,
+    /// What it reads, as in the DAG file.
+    pub inputs: String,
     /// The bundle.
     pub bundle: Vec<u8>,
     /// As in the DAG file.
@@ -78,12 +80,24 @@ impl End {
 
 /// The bundle of a task that tries these vectors.
 pub fn attacking(scene: &Scene<'_>, vectors: &[&str], alone: bool) -> anyhow::Result<Vec<u8>> {
-    let order = json!({
-        "vectors": vectors,
-        "alone": alone,
-        "planted": scene.planted,
-        "targets": scene.world.targets(),
-    });
+    order(scene, json!({ "vectors": vectors, "alone": alone, "seconds": 8 }))
+}
+
+/// The bundle of a task that tries these vectors one after the other, each for so many seconds.
+pub fn reading(scene: &Scene<'_>, vectors: &[&str], seconds: u32) -> anyhow::Result<Vec<u8>> {
+    order(scene, json!({ "vectors": vectors, "alone": false, "seconds": seconds }))
+}
+
+/// The bundle of a task that attacks nothing: `then` is a function of the UDF and its arguments.
+pub fn then(scene: &Scene<'_>, then: &[&str]) -> anyhow::Result<Vec<u8>> {
+    order(scene, json!({ "then": then }))
+}
+
+fn order(scene: &Scene<'_>, mut order: Value) -> anyhow::Result<Vec<u8>> {
+    let mut targets = scene.world.targets();
+    scene.platform.add_targets(&mut targets)?;
+    order["planted"] = scene.planted.into();
+    order["targets"] = targets;
     bundles::python(&order.to_string())
 }
 
@@ -94,10 +108,10 @@ pub async fn run(scene: &Scene<'_>, name: &str, jobs: Vec<Job>) -> anyhow::Resul
     let mut yaml = format!("name: {name}\njobs:\n");
     let data = upload(&client, b"a declared file".to_vec()).await?;
     blobs.insert("data".to_owned(), data);
-    for Job { name, bundle, resources, timeout } in jobs {
+    for Job { name, inputs, bundle, resources, timeout } in jobs {
         yaml += &format!(
             "  - name: {name}\n    udf: {{ language: python, path: {name} }}\n    files: {{ data: data }}\n    \
-             resources: {resources}\n    timeout: {timeout}\n    retries: {{ max: 0 }}\n"
+             inputs: [{inputs}]\n    resources: {resources}\n    timeout: {timeout}\n    retries: {{ max: 0 }}\n"
         );
         blobs.insert(name, upload(&client, bundle).await?);
     }
@@ -142,6 +156,7 @@ async fn end(client: &Client, task: TaskInfo) -> anyhow::Result<End> {
     })
 }
 
+/// All lines of the latest attempt.
 async fn log(client: &Client, task: TaskId) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
     let mut after = None;

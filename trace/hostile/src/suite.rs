@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use trace_controls::Protection;
 
 use crate::{
+    inputs,
     outside::Orphan,
     platform::Platform,
     round::{self, End, Job},
     scene::Scene,
     vector::{Attack, Seen, Vector, Witness},
+    watch,
     world::World,
 };
 
@@ -66,9 +68,10 @@ pub async fn run(program: &Path, vectors: Vec<Vector>) -> anyhow::Result<Verdict
         let platform = Platform::ordinary(program, &world)?;
         say("the ordinary platform is up");
         let scene = Scene { platform: &platform, world: &world, planted: false };
-        let seen = attack(&scene, "attacks", &vectors).await?;
+        let (seen, mut facts) = watch::during(&scene, attack(&scene, "attacks", &vectors)).await;
         say("every vector was tried");
-        (seen, crate::facts::wrong(&scene).await?)
+        facts.extend(crate::facts::wrong(&scene).await?);
+        (seen?, facts)
     };
     let controls = self::controls(&world, &vectors, say).await?;
     let untold = || Seen::untried("nothing was told");
@@ -131,10 +134,14 @@ async fn attack(
     let _orphan = scene.planted.then(|| Orphan::plant(scene)).transpose()?;
     let ends = if jobs.is_empty() { BTreeMap::new() } else { round::run(scene, dag, jobs).await? };
     let told = ends.get(SHARED_JOB).map(End::told).unwrap_or_default();
+    let reading = ends.get(inputs::JOB).map(End::told).unwrap_or_default();
     let mut all = BTreeMap::new();
     for vector in vectors {
         let seen = match &vector.attack {
             Attack::Shared => told.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(SHARED_JOB))),
+            Attack::Reader => {
+                reading.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(inputs::JOB)))
+            }
             Attack::Alone(task) => witnessed(scene, vector, task.witness, &ends)?,
             Attack::Bundle(_, witness) => witnessed(scene, vector, *witness, &ends)?,
             Attack::Outside(act) => {
@@ -153,18 +160,20 @@ fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
     if !shared.is_empty() {
         let (resources, timeout) = (SHARED.0.to_owned(), SHARED.1.to_owned());
         let bundle = round::attacking(scene, &shared, false)?;
-        jobs.push(Job { name: SHARED_JOB.to_owned(), bundle, resources, timeout });
+        let inputs = String::new();
+        jobs.push(Job { name: SHARED_JOB.to_owned(), inputs, bundle, resources, timeout });
     }
+    jobs.extend(inputs::jobs(scene, vectors)?);
     for vector in vectors {
         let (bundle, resources, timeout) = match &vector.attack {
             Attack::Alone(task) => {
                 (round::attacking(scene, &[vector.name], true)?, task.resources, task.timeout)
             }
             Attack::Bundle(make, _) => (make(scene), "{ cpu: 1, memory: 64MiB, disk: 16MiB }", "60s"),
-            Attack::Shared | Attack::Outside(_) => continue,
+            Attack::Shared | Attack::Reader | Attack::Outside(_) => continue,
         };
         let (resources, timeout) = (resources.to_owned(), timeout.to_owned());
-        jobs.push(Job { name: job(vector), bundle, resources, timeout });
+        jobs.push(Job { name: job(vector), inputs: String::new(), bundle, resources, timeout });
     }
     Ok(jobs)
 }

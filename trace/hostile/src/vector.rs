@@ -31,6 +31,12 @@ pub enum Plane {
     Sandbox,
     /// Bundles and files.
     Bundle,
+    /// Tokens, on every plane that reads them.
+    Token,
+    /// SQL, and what it reads.
+    Sql,
+    /// The object store.
+    Storage,
 }
 
 impl fmt::Display for Plane {
@@ -38,6 +44,9 @@ impl fmt::Display for Plane {
         f.write_str(match self {
             Self::Sandbox => "sandbox",
             Self::Bundle => "bundle",
+            Self::Token => "token",
+            Self::Sql => "sql",
+            Self::Storage => "storage",
         })
     }
 }
@@ -47,6 +56,8 @@ impl fmt::Display for Plane {
 pub enum Attack {
     /// A Python function in a process of its own, in a task that many vectors share. It tells what it saw.
     Shared,
+    /// The same, in a task that has inputs: see [`inputs`](crate::inputs).
+    Reader,
     /// A Python function that is the whole of a task.
     Alone(Task),
     /// A bundle made by hand. The task that it belongs to would do nothing.

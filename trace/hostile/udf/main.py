@@ -10,12 +10,17 @@ if os.getcwd() != "/task/bundle" or not os.path.exists("/trace/bin/trace-udf-nat
     sys.exit("this is no sandbox of Trace's: nothing was tried")
 
 import attempts
+import holder
 import on_files
 import on_kernel
 import on_limits
 import on_network
+import on_parquet
 import on_processes
+import on_sql
+import on_storage
+import on_tokens
 
-MODULES = (on_files, on_kernel, on_limits, on_network, on_processes)
+MODULES = (holder, on_files, on_kernel, on_limits, on_network, on_parquet, on_processes, on_sql, on_storage, on_tokens)
 
 attempts.main()

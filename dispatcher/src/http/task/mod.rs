@@ -12,14 +12,16 @@ use axum::{
     http::{Method, request::Parts},
     routing::{get, post, put},
 };
+use chrono::Utc;
 use sqlx::PgConnection;
 use trace_contracts::{
-    Audience, Capability, ErrorCode,
+    Audience, Capability, ErrorCode, LeaseToken, WorkerId,
     wire::{
         limit,
         plane::{Actor, AuditEntry, AuditVerdict, Plane},
     },
 };
+use trace_controls::{Protection, stands};
 use trace_plane::{Refusal, Reply, bearer};
 
 use super::{Caller, Route};
@@ -59,6 +61,10 @@ impl FromRequestParts<App> for LiveTask {
         let capability = app.capabilities.verify_capability(unverified, Audience::Dispatcher).await?;
         let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
         let lease = db::leases::current_under(&mut conn, capability.attempt(), capability.kid()).await?;
+        if !stands(Protection::LivingAttempt) {
+            let lease = lease.unwrap_or_else(|| unproven(&capability));
+            return Ok(Self { capability, lease });
+        }
         match lease {
             Some(lease) if lease.task == capability.task() && !app.liveness.is_cut(lease.attempt) => {
                 Ok(Self { capability, lease })
@@ -88,6 +94,20 @@ async fn refuse(conn: &mut PgConnection, capability: &Capability, path: &str) ->
     };
     db::audit::append(conn, &[entry]).await?;
     Ok(Refusal::new(ErrorCode::Revoked, why))
+}
+
+/// The lease that a control of the hostile suite has, in which attempts do not end.
+fn unproven(capability: &Capability) -> LeaseRow {
+    LeaseRow {
+        attempt: capability.attempt(),
+        lease_token: LeaseToken::random(),
+        task: capability.task(),
+        worker: WorkerId::from_db(0),
+        failures: 0,
+        losses: 0,
+        started_at: Utc::now(),
+        expires_at: capability.expires_at(),
+    }
 }
 
 fn over() -> Refusal {

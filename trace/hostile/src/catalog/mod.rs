@@ -3,10 +3,14 @@
 mod bundle;
 mod sandbox;
 mod shared;
+mod sql;
+mod storage;
+mod token;
 
 use crate::vector::Vector;
 
 /// Every vector, plane by plane.
 pub fn all() -> Vec<Vector> {
-    [shared::VECTORS, sandbox::VECTORS, bundle::VECTORS].concat()
+    [shared::VECTORS, sandbox::VECTORS, bundle::VECTORS, token::VECTORS, sql::VECTORS, storage::VECTORS]
+        .concat()
 }
