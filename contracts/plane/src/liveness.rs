@@ -26,8 +26,9 @@ use trace_controls::{Protection, stands};
 
 use crate::{PlaneClient, Refusal, Reply};
 
-/// How long one poll of the feed waits for news.
-const POLL_MS: u64 = 2_000;
+/// How long one poll of the feed waits for news, at most. It is less where the bound is short, because the last
+/// word counts from when it was asked for.
+const POLL: Duration = Duration::from_secs(2);
 /// Time between tries while the dispatcher is away.
 const RETRY: Duration = Duration::from_millis(200);
 /// An attempt that nothing is running for stays on the feed for this long, so that a task that asks
@@ -361,7 +362,8 @@ async fn follow(inner: Weak<Inner>) {
             inner.changed.notified().await;
             continue;
         }
-        let wait_ms = if matches!(grown, Grown::No) { POLL_MS } else { 0 };
+        let wait = if matches!(grown, Grown::No) { POLL.min(inner.bound / 3) } else { Duration::ZERO };
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or_default();
         let asked_at = Instant::now();
         let request = request(&holders, wait_ms);
         let reply = tokio::select! {
