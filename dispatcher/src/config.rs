@@ -110,7 +110,7 @@ impl Default for Limits {
             token_grace_seconds: 30,
             session_seconds: 900,
             max_losses: 16,
-            sweep_ms: 5_000,
+            sweep_ms: 10_000,
             output_objects: 10_000,
         }
     }

@@ -85,11 +85,7 @@ pub struct Completed {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn complete(
-    tx: &mut PgConnection,
-    core: &Core,
-    batch: &[Ended],
-) -> Result<Completed, Error> {
+pub async fn complete(tx: &mut PgConnection, core: &Core, batch: &[Ended]) -> Result<Completed, Error> {
     let runs: BTreeSet<RunId> = batch.iter().filter_map(|ended| ended.end.run()).collect();
     let shown: Vec<ShownFence> = batch.iter().map(|ended| ended.shown).collect();
     let (mut fenced, mut found) = Fenced::open(tx, core, &runs, &shown).await?;

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use sqlx::PgConnection;
 use trace_contracts::{AttemptId, Manifest, ManifestObject, PartitionKey, S3Prefix, Secret, TaskId};
 use trace_dispatcher::{
-    db::notify::{Channel, News},
     credentials::{self, CredentialMinter, SessionKeys, SessionRequest},
     db,
+    db::notify::{Channel, News},
     outputs::{self, OutputLister, Outputs},
     queue::WakeUps,
 };

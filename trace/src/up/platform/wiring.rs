@@ -32,7 +32,7 @@ const DATABASE_CONNECTIONS: u32 = 16;
 /// Bundles and files that the worker keeps.
 const CACHE_BYTES: u64 = 1 << 30;
 /// How long the worker's claims wait.
-const CLAIM_WAIT_MS: u64 = 20_000;
+const CLAIM_WAIT_MS: u64 = 30_000;
 /// How long running tasks may go on once the platform is told to stop.
 const DRAIN_MS: u64 = 30_000;
 
