@@ -16,13 +16,11 @@ use trace_plane::{Body, Reply};
 
 use super::{Worker, bounded};
 use crate::{
-    App,
-    batcher::Unanswered,
-    db,
+    App, db,
     db::leases::{LeaseRow, ShownFence},
     facts::Place,
     grants::{self, Granted},
-    mint::{Signer, Subject},
+    mint::Subject,
     task::{
         claim::Claim,
         complete::{End, Ended},
@@ -73,34 +71,12 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
         return Ok(Vec::new());
     }
     let granted = grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    // After the leases are there; see `Minter::signer`.
     let signer = app.minter.signer(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
-    let (leases, failed) = if granted.len() > SIGNED_HERE {
-        let lease_ms = app.config.limits.lease_ms;
-        tokio::task::spawn_blocking(move || signed(&signer, lease_ms, &granted))
-            .await
-            .map_err(|_| Unanswered)??
-    } else {
-        signed(&signer, app.config.limits.lease_ms, &granted)?
-    };
-    if !failed.is_empty() {
-        app.batches.complete(failed).await?;
-    }
-    Ok(leases)
-}
-
-/// Signing more tokens than these would make others wait for the thread.
-const SIGNED_HERE: usize = 2;
-
-/// Leases with their tokens, and those that can't be told of as failed.
-fn signed(
-    signer: &Signer,
-    lease_ms: u64,
-    granted: &[Granted],
-) -> Result<(Vec<Lease>, Vec<Ended>), db::Error> {
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {
-        let launch = launch(one)?;
+        let launch = launch(&one)?;
         let subject = Subject {
             lease: &one.lease,
             org: launch.org,
@@ -112,14 +88,17 @@ fn signed(
                 attempt: one.lease.attempt,
                 lease_token: one.lease.lease_token,
                 expires_at: one.lease.expires_at,
-                lease_ms,
+                lease_ms: app.config.limits.lease_ms,
                 launch,
                 capability_token: reply.token,
             }),
             Err(error) => failed.push(not_launched(&one.lease, &error.to_string())),
         }
     }
-    Ok((leases, failed))
+    if !failed.is_empty() {
+        app.batches.complete(failed).await?;
+    }
+    Ok(leases)
 }
 
 fn launch(granted: &Granted) -> Result<LaunchSpec, db::Error> {
