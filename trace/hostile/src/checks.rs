@@ -8,7 +8,7 @@ use trace_controls::{ALL, Protection, VARIABLE};
 
 use crate::{
     bundles, outside, report,
-    vector::{Attack, Control, Plane, Seen, Vector, denial, saying},
+    vector::{Attack, Control, Denial, Plane, Seen, Vector, denial, saying},
 };
 
 /// The page with the table.
@@ -35,12 +35,13 @@ pub fn check(program: &Path, vectors: &[Vector]) -> anyhow::Result<()> {
 
 /// The judge itself. This program is in no test run, because it asks for switches.
 fn only_the_right_denial_is_one() -> anyhow::Result<()> {
+    const EITHER: &[Denial] = &[denial("errno EPERM"), saying("outcome bundle", "twice")];
     let vector = Vector {
         name: "example",
         plane: Plane::Sandbox,
         tries: "to be an example",
         attack: Attack::Shared,
-        denials: &[denial("errno EPERM"), saying("outcome bundle", "twice")],
+        denials: EITHER,
         control: Control::Planted,
     };
     for (seen, denied) in [
