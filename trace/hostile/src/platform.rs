@@ -90,7 +90,7 @@ impl Platform {
         writeln!(switches.stdin, "{names}")?;
         let mut answer = String::new();
         switches.stdout.read_line(&mut answer)?;
-        ensure!(answer.trim_end() == format!("off: {names}"), "the platform answered {answer:?}");
+        ensure!(answer.trim_end_matches('\n') == format!("off: {names}"), "the platform answered {answer:?}");
         Ok(())
     }
 

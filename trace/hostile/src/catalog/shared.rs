@@ -31,9 +31,8 @@ const NO_HOST: &[Denial] = &[denial("errno EACCES"), denial("errno ECONNREFUSED"
 const NO_ROUTE: &[Denial] = &[denial("errno EACCES"), denial("errno ENETUNREACH")];
 
 /// Where a control would leave this machine.
-const WOULD_LEAVE: Control = Without(
-    "it would send to the outside; `machine-by-udp` shows that nothing but the empty network stops it",
-);
+const WOULD_LEAVE: Control =
+    Without("it would send to the outside; `machine-by-udp` and `machine-by-tcp` show what stops it");
 
 /// Where a control would fail on some machines.
 const MAY_NOT_EXIST: Control = Without(
