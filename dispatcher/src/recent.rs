@@ -47,7 +47,7 @@ mod tests {
     fn the_last_commits_are_known_and_the_memory_is_bounded() {
         let recent = RecentCommits::default();
         let hash = Sha256::of(b"manifest");
-        let task = |number: usize| TaskId::from_db(i64::try_from(number).unwrap());
+        let task = |number: usize| TaskId::from_db((1 << 20) + i64::try_from(number).unwrap());
         for number in 1..=3 * GENERATION {
             recent.add([(task(number), hash)]);
         }

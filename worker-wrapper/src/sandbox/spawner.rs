@@ -66,6 +66,10 @@ impl Spawner {
     /// Prepares as many as the pool lacks, without waiting for them. They get the limits of the attempt
     /// before: the next is likely to have the same, and needs no others then.
     pub(super) fn refill(&self, key: &Key, resources: &Resources) {
+        // What is prepared would outlast a switch.
+        if trace_controls::SWITCHABLE {
+            return;
+        }
         for _ in 0..self.pool.call_for(key) {
             self.send(Job::Refill(key.clone(), *resources));
         }
