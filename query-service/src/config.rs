@@ -1,6 +1,6 @@
 //! What a query service has to be told. The binary reads it from a file; `trace up` fills it in.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Secret, token::USER_AUDIENCE};
@@ -93,7 +93,7 @@ pub struct EngineCommand {
     /// The executable.
     pub program: PathBuf,
     /// Its arguments.
-    pub args: Vec<OsString>,
+    pub args: Vec<String>,
 }
 
 /// Bounds on queries. A token's budgets can only lower them.
@@ -162,7 +162,7 @@ impl EngineCommand {
     /// # Errors
     /// When the operating system can't say which program is running.
     pub fn this_program() -> std::io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, args: vec!["engine".into()] })
+        Ok(Self { program: std::env::current_exe()?, args: vec!["engine".to_owned()] })
     }
 }
 

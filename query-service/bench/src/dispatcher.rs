@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::Value;
 use trace_contracts::{
-    Sha256,
+    DatasetVersionId, Sha256,
     wire::plane::{AuditRequest, LivenessReply, LivenessRequest},
 };
 
@@ -29,7 +29,7 @@ pub fn router(dispatcher: Dispatcher) -> Router {
     Router::new()
         .route("/jwks", get(jwks))
         .route("/internal/liveness", post(liveness))
-        .route("/internal/manifests/{sha256}", get(manifest))
+        .route("/internal/manifests/{version}/{sha256}", get(manifest))
         .route("/internal/audit", post(audit))
         .with_state(Arc::new(dispatcher))
 }
@@ -45,7 +45,10 @@ async fn liveness(Json(request): Json<LivenessRequest>) -> Json<LivenessReply> {
     Json(LivenessReply { dead: Vec::new() })
 }
 
-async fn manifest(State(dispatcher): State<Arc<Dispatcher>>, Path(sha256): Path<Sha256>) -> Response {
+async fn manifest(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Path((_, sha256)): Path<(DatasetVersionId, Sha256)>,
+) -> Response {
     match dispatcher.manifests.get(&sha256) {
         Some(text) => text.clone().into_response(),
         None => StatusCode::NOT_FOUND.into_response(),

@@ -7,13 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum::Router;
 use serde_json::json;
 use tokio::net::TcpListener;
-use trace_contracts::{
-    DatasetId, DatasetVersionId, Grants, InputGrant, Manifest, Name, Sha256, grant::Budgets,
-};
+use trace_contracts::{DatasetId, Grants, InputGrant, Manifest, Name, Sha256, grant::Budgets};
 use url::Url;
 
 use crate::{
@@ -79,12 +77,19 @@ impl Service {
 
     async fn ready(&self) -> anyhow::Result<()> {
         let mut tries = tokio::time::interval(Duration::from_millis(50));
+        let mut last = None;
         let asked = async {
-            while self.ask("select 1").await.is_err() {
+            while let Err(error) = self.ask("select 1").await {
+                last = Some(error);
                 tries.tick().await;
             }
         };
-        tokio::time::timeout(READY_WITHIN, asked).await.context("the service did not become ready")
+        match tokio::time::timeout(READY_WITHIN, asked).await {
+            Ok(()) => Ok(()),
+            Err(_) => {
+                Err(last.unwrap_or_else(|| anyhow!("no answer"))).context("the service did not become ready")
+            }
+        }
     }
 }
 
@@ -105,7 +110,7 @@ fn inputs(folder: &Path) -> anyhow::Result<Inputs> {
         let text = objects::manifest(folder, table)?.to_canonical_json();
         let grant = InputGrant {
             dataset: DatasetId::from_db(number),
-            version: DatasetVersionId::from_db(number),
+            version: format!("dv1.{number}").parse()?,
             manifest: Manifest::digest(&text),
             partition: None,
             columns: None,
@@ -148,4 +153,39 @@ async fn listen(router: Router) -> anyhow::Result<Url> {
 /// An address that was free a moment ago.
 async fn free_address() -> anyhow::Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{check, data};
+
+    /// The stand-ins around the service must speak as the real ones do, or nothing is measured.
+    #[tokio::test]
+    async fn the_service_answers_what_the_benchmark_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        for (table, columns) in tpch::TABLES {
+            let value = |kind: &str| match kind {
+                "date" => "1995-01-01",
+                "utf8" => "text",
+                _ => "1",
+            };
+            let header: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+            let row: Vec<_> = columns.iter().map(|(_, kind)| value(kind)).collect();
+            let text = format!("{}\n{}\n", header.join(","), row.join(","));
+            fs::write(folder.path().join(format!("{table}.csv")), text).unwrap();
+        }
+        data::lay_out(folder.path(), folder.path()).unwrap();
+        // The tests of a workspace lie in `deps`, beside which its programs are.
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.parent().and_then(Path::parent).unwrap().join("query-service");
+        let service = Service::start(&program, folder.path(), 1).await.unwrap();
+        let (_, body) = service.ask("select count(*), max(l_comment) from lineitem").await.unwrap();
+        assert_eq!(check::rows(&body).unwrap(), vec![vec![json!(1), json!("text")]]);
+        for (name, sql) in tpch::QUERIES {
+            service.ask(sql).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        }
+    }
 }

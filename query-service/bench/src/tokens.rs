@@ -10,7 +10,7 @@ use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use trace_contracts::{
-    AttemptId, Audience, Grants, OrgId, TaskId,
+    AttemptId, Audience, Grants, OrgId,
     token::{CAPABILITY_TYPE, CapabilityClaims},
 };
 use uuid::Uuid;
@@ -47,7 +47,7 @@ impl Key {
         let claims = CapabilityClaims {
             iss: ISSUER.to_owned(),
             aud: Audience::Query,
-            sub: TaskId::from_db(1),
+            sub: "t1.0".parse()?,
             attempt: AttemptId::from_db(1),
             org: OrgId::from_db(1),
             jti: Uuid::new_v4(),
