@@ -18,7 +18,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use trace_contracts::{
-    Audience, KeySet,
+    Audience,
+    keys::KeySet,
     token::{CAPABILITY_TYPE, Capability, LEEWAY_SECONDS, UserIdentity},
 };
 
