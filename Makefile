@@ -1,13 +1,13 @@
 # The commands of this repository. Each sets up what it needs; see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench fuzz lint sqlx
+.PHONY: help demo test chaos hostile bench fuzz lint sqlx
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## Build, start the platform, run the demo DAG on real data, print its results
 	@scripts/setup.sh run
-	SQLX_OFFLINE=true cargo build --workspace --locked
+	SQLX_OFFLINE=true cargo build --workspace --exclude trace-hostile --locked
 	@scripts/demo.sh
 
 test: ## Every test, with the real parts that they need
@@ -17,6 +17,10 @@ test: ## Every test, with the real parts that they need
 chaos: ## Break whole platforms as seeds say (SEEDS=0..100 TASKS=2000), and check them; see docs/chaos.md
 	@scripts/setup.sh run
 	@SEEDS=$(SEEDS) TASKS=$(TASKS) LAUNCHER=$(LAUNCHER) scripts/chaos.sh
+
+hostile: ## Attack a platform in every known way (ONLY=vector), and check that each is denied; see docs/hostile.md
+	@scripts/setup.sh run
+	@scripts/hostile.sh $(if $(ONLY),--only $(ONLY))
 
 bench: ## Measure in release, one JSON line a benchmark (B=name runs one); see docs/benchmarks.md
 	@TRACE_BENCH_TOOLS=$$(scripts/setup.sh bench) && export TRACE_BENCH_TOOLS && scripts/bench.sh $(B)

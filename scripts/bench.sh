@@ -13,6 +13,7 @@ sandbox  trace-bench
 chain    trace-bench
 scale    trace-bench
 idle     trace-bench
+revocation trace-bench
 query    trace-query-bench
 "
 
@@ -28,7 +29,7 @@ runner() { awk -v name="$1" '$1 == name { print $2 }' <<<"$benchmarks"; }
 # programs that people use.
 programs=(trace query-service trace-operator trace-udf-native)
 for name in $names; do programs+=("$(runner "$name")"); done
-cargo build --release --locked --workspace \
+cargo build --release --locked --workspace --exclude trace-hostile \
     $(printf '%s\n' "${programs[@]}" | sort -u | sed 's/^/--bin /') >&2
 
 target=${CARGO_TARGET_DIR:-target}/release

@@ -9,5 +9,5 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "chaos: it mounts small disks to fill them, and moves into control groups: run it as root" >&2
     exit 1
 fi
-SQLX_OFFLINE=true cargo build --workspace --locked --bin trace-chaos >&2
+SQLX_OFFLINE=true cargo build --workspace --exclude trace-hostile --locked --bin trace-chaos >&2
 exec target/debug/trace-chaos --seeds "$seeds" --tasks "$tasks" ${LAUNCHER:+--launcher "$LAUNCHER"}

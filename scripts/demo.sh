@@ -53,7 +53,7 @@ trap finish EXIT
 trap 'exit 1' ERR
 trap 'exit 130' INT TERM
 
-reason="the programs are not built: run \`cargo build --workspace\`"
+reason="the programs are not built: run \`cargo build --workspace --exclude trace-hostile\`"
 [[ -x $trace ]]
 
 say "Starting the platform in $data"

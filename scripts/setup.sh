@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the commands of the Makefile need and this machine lacks. Quick when nothing is missing.
 #   scripts/setup.sh run     to build and run: a C compiler, PostgreSQL, python3
-#   scripts/setup.sh test    also what the tests check against: the AWS CLI, pyarrow, pandas and polars, pinned and hashed
+#   scripts/setup.sh test    also what the tests check against: the AWS CLI, SeaweedFS, pyarrow, pandas and polars, pinned and hashed
 #   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap, DuckDB and tpchgen-cli; prints the folder of the latter
 #   scripts/setup.sh lint    also cargo-deny
 #   scripts/setup.sh fuzz    also a nightly compiler and cargo-fuzz
@@ -54,7 +54,7 @@ venv() {
 }
 
 if [ "$what" = test ]; then
-    venv venv scripts/requirements-test.txt "the AWS CLI, pyarrow, pandas and polars" >/dev/null
+    venv venv scripts/requirements-test.txt "the AWS CLI, SeaweedFS, pyarrow, pandas and polars" >/dev/null
 fi
 
 if [ "$what" = bench ]; then

@@ -4,7 +4,7 @@
 //! short prefix wherever a person or another service sees them (`t12`, `a40`), so that a task's id
 //! can't be taken for an attempt's. Ids that callers make up are random UUIDs.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -274,9 +274,54 @@ impl fmt::Debug for ClaimId {
     }
 }
 
+/// The id of a key that signs tokens, the `kid` of their headers: 1 to 64 letters, digits, `_` and `-`. The
+/// dispatcher's own keys are called by the thumbprint of their public half (RFC 7638).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(Arc<str>);
+
+/// Why a text is not the id of a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is not the id of a key: expected 1 to 64 letters, digits, `_` and `-`")]
+pub struct InvalidKeyId;
+
+impl KeyId {
+    /// The id as a header has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidKeyId;
+
+    fn from_str(unverified: &str) -> Result<Self, InvalidKeyId> {
+        let ok = (1..=64).contains(&unverified.len())
+            && unverified.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        if ok { Ok(Self(unverified.into())) } else { Err(InvalidKeyId) }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+text_form! { KeyId }
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_s_id_is_a_short_plain_text() {
+        let kid: KeyId = "Xk_3-9".parse().unwrap();
+        assert_eq!((kid.as_str(), kid.to_string()), ("Xk_3-9", "Xk_3-9".to_owned()));
+        for bad in ["", "a b", "a/b", "../a", "a.p8", "ä", "a\0", &"a".repeat(65)] {
+            assert!(bad.parse::<KeyId>().is_err(), "{bad:?} must be refused");
+        }
+    }
 
     #[test]
     fn prefixed_ids_round_trip_and_do_not_mix() {

@@ -22,8 +22,8 @@ mod text_form;
 pub use digest::Sha256;
 pub use grant::{Grants, InputGrant, RowFilter};
 pub use id::{
-    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, LeaseToken, OrgId, RunId, TaskId,
-    UserId, WorkerId,
+    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, KeyId, LeaseToken, OrgId, RunId,
+    TaskId, UserId, WorkerId,
 };
 pub use location::{ObjectKey, S3Prefix};
 pub use manifest::{Manifest, ManifestObject};

@@ -5,14 +5,17 @@
 //! claims. Whether the attempt behind a capability still lives is asked of the dispatcher; see the
 //! liveness client of `trace-plane`.
 
+mod unproven;
+
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use trace_controls::{Protection, stands};
 use uuid::Uuid;
 
-use crate::{AttemptId, Grants, OrgId, Role, TaskId, keys::KeySet};
+use crate::{AttemptId, Grants, KeyId, OrgId, Role, TaskId, keys::KeySet};
 
 /// Longer tokens are refused before they are looked at; grants that do not fit travel by reference.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -112,7 +115,10 @@ pub struct CapabilityClaims {
 /// A verified capability. Whoever holds one knows that the dispatcher signed it, for this audience,
 /// and that it had not expired when it was verified.
 #[derive(Debug, Clone)]
-pub struct Capability(CapabilityClaims);
+pub struct Capability {
+    claims: CapabilityClaims,
+    kid: KeyId,
+}
 
 impl Capability {
     /// Verifies a token.
@@ -120,45 +126,51 @@ impl Capability {
     /// # Errors
     /// Says which check failed; see [`Error`].
     pub fn verify(unverified: &str, keys: &KeySet, issuer: &str, audience: Audience) -> Result<Self, Error> {
-        let claims: CapabilityClaims =
+        let (claims, kid): (CapabilityClaims, String) =
             verify(unverified, keys, issuer, audience.as_str(), &[CAPABILITY_TYPE])?;
-        Ok(Self(claims))
+        Ok(Self { claims, kid: kid.parse().map_err(|_| Error::Malformed)? })
+    }
+
+    /// The key that signed it.
+    #[must_use]
+    pub const fn kid(&self) -> &KeyId {
+        &self.kid
     }
 
     /// The task.
     #[must_use]
     pub const fn task(&self) -> TaskId {
-        self.0.sub
+        self.claims.sub
     }
 
     /// The attempt.
     #[must_use]
     pub const fn attempt(&self) -> AttemptId {
-        self.0.attempt
+        self.claims.attempt
     }
 
     /// The org.
     #[must_use]
     pub const fn org(&self) -> OrgId {
-        self.0.org
+        self.claims.org
     }
 
     /// The token's own id.
     #[must_use]
     pub const fn jti(&self) -> Uuid {
-        self.0.jti
+        self.claims.jti
     }
 
     /// When it expires.
     #[must_use]
     pub fn expires_at(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(self.0.exp, 0).unwrap_or(DateTime::UNIX_EPOCH)
+        DateTime::from_timestamp(self.claims.exp, 0).unwrap_or(DateTime::UNIX_EPOCH)
     }
 
     /// What the attempt may do.
     #[must_use]
     pub const fn grants(&self) -> &Grants {
-        &self.0.grants
+        &self.claims.grants
     }
 }
 
@@ -199,7 +211,7 @@ impl UserIdentity {
     /// # Errors
     /// Says which check failed; see [`Error`].
     pub fn verify(unverified: &str, keys: &KeySet, issuer: &str, audience: &str) -> Result<Self, Error> {
-        let claims: UserClaims = verify(unverified, keys, issuer, audience, &USER_TYPES)?;
+        let (claims, _kid): (UserClaims, String) = verify(unverified, keys, issuer, audience, &USER_TYPES)?;
         if claims.sub.is_empty() || claims.sub.len() > 256 || claims.org.len() > 256 {
             return Err(Error::Claims);
         }
@@ -237,38 +249,57 @@ impl UserIdentity {
     }
 }
 
+/// The claims, and the id of the key that signed them.
 fn verify<C: DeserializeOwned>(
     unverified: &str,
     keys: &KeySet,
     issuer: &str,
     audience: &str,
     types: &[&str],
-) -> Result<C, Error> {
-    if unverified.len() > MAX_TOKEN_BYTES {
+) -> Result<(C, String), Error> {
+    if stands(Protection::TokenSize) && unverified.len() > MAX_TOKEN_BYTES {
         return Err(Error::Malformed);
+    }
+    let kid = key_id(unverified, types)?;
+    let key = keys.get(&kid).ok_or(Error::UnknownKey)?;
+    if !stands(Protection::TokenSignature) {
+        return Ok((unproven::claims(unverified)?, kid));
+    }
+    jsonwebtoken::decode::<C>(unverified, key, &validation(issuer, audience))
+        .map(|data| (data.claims, kid))
+        .map_err(|error| reason(&error))
+}
+
+/// The id of the key, once the header says what the header of a token of ours says.
+fn key_id(unverified: &str, types: &[&str]) -> Result<String, Error> {
+    if !stands(Protection::TokenAlgorithm) {
+        return unproven::key_id(unverified);
     }
     let header = jsonwebtoken::decode_header(unverified).map_err(|_| Error::Malformed)?;
     let foreign =
         header.jku.is_some() || header.jwk.is_some() || header.x5u.is_some() || header.x5c.is_some();
+    let foreign = foreign || header.crit.is_some() || header.cty.is_some();
     let known_type = header.typ.as_deref().is_some_and(|typ| types.contains(&typ));
-    if header.alg != Algorithm::ES256
-        || foreign
-        || header.crit.is_some()
-        || header.cty.is_some()
-        || !known_type
-    {
+    let bad_header = stands(Protection::TokenHeader) && foreign;
+    let bad_type = stands(Protection::TokenType) && !known_type;
+    if header.alg != Algorithm::ES256 || bad_header || bad_type {
         return Err(Error::Malformed);
     }
-    let key = keys.get(header.kid.as_deref().ok_or(Error::Malformed)?).ok_or(Error::UnknownKey)?;
+    header.kid.ok_or(Error::Malformed)
+}
+
+fn validation(issuer: &str, audience: &str) -> Validation {
     let mut validation = Validation::new(Algorithm::ES256);
     validation.leeway = LEEWAY_SECONDS;
-    validation.validate_nbf = true;
-    validation.set_issuer(&[issuer]);
+    validation.validate_exp = stands(Protection::TokenTime);
+    validation.validate_nbf = stands(Protection::TokenTime);
+    if stands(Protection::TokenIssuer) {
+        validation.set_issuer(&[issuer]);
+    }
+    validation.validate_aud = stands(Protection::TokenAudience);
     validation.set_audience(&[audience]);
     validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-    jsonwebtoken::decode::<C>(unverified, key, &validation)
-        .map(|data| data.claims)
-        .map_err(|error| reason(&error))
+    validation
 }
 
 fn reason(error: &jsonwebtoken::errors::Error) -> Error {

@@ -36,6 +36,7 @@ pub async fn record<A: Act>(
         object: cut(object),
         verdict: AuditVerdict::Allow,
         detail,
+        kid: None,
     };
     db::audit::append(tx, &[entry]).await
 }
@@ -68,6 +69,7 @@ pub async fn refused(conn: &mut PgConnection, refused: &Refused<'_>) -> Result<(
         object: cut(refused.object),
         verdict: AuditVerdict::Deny,
         detail: json!({ "why": refused.why }),
+        kid: None,
     };
     db::audit::append(conn, &[entry]).await
 }

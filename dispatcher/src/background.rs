@@ -13,7 +13,7 @@ use tokio::{
 use trace_contracts::AttemptId;
 
 use crate::{
-    App,
+    App, authority,
     db::{self, due::Due},
     liveness::News,
     queue,
@@ -37,6 +37,7 @@ pub(crate) fn start(app: &App) -> Vec<JoinHandle<()>> {
         tokio::spawn(hearing),
         tokio::spawn(until_shutdown(app.clone(), keep_house(app.clone()))),
         tokio::spawn(until_shutdown(app.clone(), revoke(app.clone()))),
+        tokio::spawn(until_shutdown(app.clone(), follow_authority(app.clone()))),
     ]
 }
 
@@ -84,6 +85,9 @@ async fn sweep(app: &App) -> Result<Due, task::Error> {
             db::claims::forget(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
         }
         due = look(app).await?;
+    }
+    if due.unauthorised {
+        authority::take_back_everything(app).await?;
     }
     if due.held {
         due.next_start = admit_held(app).await?;
@@ -133,6 +137,23 @@ fn pause(due: &Due, sweep: Duration) -> Duration {
         .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(MIN_PAUSE))
         .fold(sweep, Duration::min)
         .max(MIN_PAUSE)
+}
+
+/// Keeps what this dispatcher remembers of keys and identities in step with the database.
+async fn follow_authority(app: App) {
+    let mut news = app.signals.authority();
+    loop {
+        news.mark_unchanged();
+        app.identities.forget();
+        let reloaded =
+            async { app.keys.reload(&mut *app.db.acquire().await.map_err(db::Error::from)?).await };
+        if let Err(error) = reloaded.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the keys were not read anew");
+        }
+        if news.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Ends the sessions of attempts that are over, however they ended.

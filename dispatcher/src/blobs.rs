@@ -15,6 +15,8 @@ use trace_contracts::{
     wire::{limit, worker::Blob},
 };
 
+use trace_controls::{Protection, stands};
+
 use crate::objects::Objects;
 
 /// Uploads at the same time: with [`limit::BLOB_BYTES`] each, what they may spool is bounded.
@@ -79,6 +81,9 @@ pub async fn receive<E>(
     let _slot = slot.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
     let spooled = timeout(UPLOAD_TIME, spool(content)).await.map_err(|_| Error::Interrupted)??;
     let found = spooled.blob.sha256;
+    if !stands(Protection::UploadedHash) {
+        return Ok(Spooled { blob: Blob { sha256: claimed, ..spooled.blob }, ..spooled });
+    }
     if found == claimed { Ok(spooled) } else { Err(Error::WrongHash { claimed, found }) }
 }
 

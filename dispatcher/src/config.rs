@@ -3,8 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
-use trace_contracts::Secret;
+use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
 use url::Url;
+
+use crate::credentials::Source;
 
 /// The dispatcher's configuration. Unknown fields are refused, secrets have no defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,10 +27,51 @@ pub struct Config {
     pub users: UserIssuer,
     /// The object store, as the dispatcher itself reaches it.
     pub object_store: ObjectStore,
+    /// The keys that sign capabilities, and who may change them.
+    #[serde(default)]
+    pub keys: Keys,
+    /// Where tasks' sessions of the object store come from.
+    #[serde(default)]
+    pub credentials: Source,
     /// Leases, retries and tokens.
     #[serde(default)]
     pub limits: Limits,
 }
+
+/// The keys that sign capabilities, and who may change them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Keys {
+    /// The org whose admins change keys and workers, which are every org's. Absent: nobody does.
+    pub platform_org: Option<Name>,
+    /// A key that an operator brings (PKCS #8, DER, mode 0600): it signs from the first start with it on,
+    /// until the next rotation.
+    pub signing_key: Option<PathBuf>,
+    /// How long what a key signed is believed after the next one has begun to sign, in seconds. It is never
+    /// less than the life of a token, the leeway and the age of a cached key set together.
+    pub overlap_seconds: u64,
+    /// What to do at the start when the key that signs is not in the key folder.
+    pub when_lost: WhenLost,
+}
+
+/// What to do without the key that signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenLost {
+    /// Not start: most likely the folder is the wrong one.
+    Refuse,
+    /// Make a new key.
+    Replace,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { platform_org: None, signing_key: None, overlap_seconds: 0, when_lost: WhenLost::Refuse }
+    }
+}
+
+/// A key set that this dispatcher publishes may be cached for so long, in seconds.
+pub const JWKS_MAX_AGE: u64 = 60;
 
 /// Where the listeners bind. They never share one: who reaches a port is part of who may call it.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -92,7 +135,8 @@ pub struct Limits {
     pub token_seconds: u64,
     /// What a token may outlive its task's timeout by, in seconds.
     pub token_grace_seconds: u64,
-    /// How long object store sessions hold, in seconds.
+    /// How long object store sessions hold, in seconds; STS has none shorter than 900. They can't be
+    /// ended there, so the shortest are the best: whoever needs them longer asks again.
     pub session_seconds: u64,
     /// Lost workers after which a task is given up.
     pub max_losses: u32,
@@ -110,7 +154,7 @@ impl Default for Limits {
             token_grace_seconds: 30,
             session_seconds: 900,
             max_losses: 16,
-            sweep_ms: 5_000,
+            sweep_ms: 10_000,
             output_objects: 10_000,
         }
     }
@@ -130,6 +174,15 @@ impl Limits {
     }
 }
 
+impl Config {
+    /// How long what a key signed is believed after the next one has begun to sign, in seconds.
+    #[must_use]
+    pub fn key_overlap_seconds(&self) -> u64 {
+        let least = self.limits.token_seconds + LEEWAY_SECONDS + JWKS_MAX_AGE;
+        self.keys.overlap_seconds.max(least)
+    }
+}
+
 const fn default_connections() -> u32 {
     16
 }
@@ -145,7 +198,7 @@ fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(de::Error::custom(shown())) }
 }
 
-fn optional_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+pub(crate) fn optional_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
     url(deserializer).map(Some)
 }
 
@@ -202,6 +255,21 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
         assert_eq!(config.limits.max_losses, 16);
         let shown = format!("{config:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("hunter3"), "{shown}");
+    }
+
+    #[test]
+    fn sessions_come_from_a_role_when_one_is_given() {
+        let sts = "credentials: { sts: { role_arn: 'arn:aws-cn:iam::123456789012:role/task', external_id: hunter4 } }";
+        let config: Config = serde_saphyr::from_str(&format!("{YAML}{sts}\n")).unwrap();
+        let Source::Sts(sts) = &config.credentials else { panic!("{config:?}") };
+        assert_eq!((sts.role_arn.partition().as_str(), sts.longest_seconds), ("aws-cn", 3600));
+        assert!(!format!("{config:?}").contains("hunter4"));
+        for bad in
+            ["sts: { role_arn: task }", "sts: { role_arn: 'arn:aws:iam::123456789012:role/x', rolearn: y }"]
+        {
+            let bad = format!("{YAML}credentials: {{ {bad} }}\n");
+            assert!(serde_saphyr::from_str::<Config>(&bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use trace_contracts::{
     DagId, DagVersionId, DatasetId, DatasetVersionId, Name, OrgId, PartitionKey, RunId, TaskId,
 };
@@ -19,6 +19,7 @@ use crate::{
         versions::VersionRow,
     },
     planner::{Listed, TaskKey},
+    recent::RecentCommits,
 };
 
 /// A version of a dataset.
@@ -160,6 +161,8 @@ const REMEMBERED: usize = 512;
 /// Reads facts once.
 #[derive(Debug, Default)]
 pub struct FactCache {
+    /// The last commits.
+    pub recent: RecentCommits,
     runs: Mutex<FactsByRun>,
     specs: Mutex<HashMap<DagVersionId, Version>>,
 }
@@ -171,10 +174,7 @@ impl FactCache {
     /// # Errors
     /// When the database fails, or a run is not there.
     pub async fn of(&self, conn: &mut PgConnection, runs: &BTreeSet<RunId>) -> Result<FactsByRun, db::Error> {
-        let mut found: FactsByRun = {
-            let known = lock(&self.runs);
-            runs.iter().filter_map(|run| Some((*run, Arc::clone(known.get(run)?)))).collect()
-        };
+        let mut found = self.remembered(runs);
         let missing: Vec<i64> =
             runs.iter().filter(|run| !found.contains_key(run)).map(|run| run.get()).collect();
         if !missing.is_empty() {
@@ -195,6 +195,20 @@ impl FactCache {
     pub async fn one(&self, conn: &mut PgConnection, run: RunId) -> Result<Arc<RunFacts>, db::Error> {
         let mut found = self.of(conn, &BTreeSet::from([run])).await?;
         found.remove(&run).ok_or_else(|| db::Error::corrupt("a task of a run", run))
+    }
+
+    /// The facts of these runs, with a connection only if some of them are not remembered.
+    ///
+    /// # Errors
+    /// When the database fails, or a run is not there.
+    pub async fn of_pool(&self, db: &PgPool, runs: &BTreeSet<RunId>) -> Result<FactsByRun, db::Error> {
+        let known = self.remembered(runs);
+        if known.len() == runs.len() { Ok(known) } else { self.of(&mut *db.acquire().await?, runs).await }
+    }
+
+    fn remembered(&self, runs: &BTreeSet<RunId>) -> FactsByRun {
+        let known = lock(&self.runs);
+        runs.iter().filter_map(|run| Some((*run, Arc::clone(known.get(run)?)))).collect()
     }
 
     async fn load(&self, conn: &mut PgConnection, runs: &[i64]) -> Result<FactsByRun, db::Error> {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::PgConnection;
+use sqlx::PgPool;
 use trace_contracts::{
     AttemptId, DatasetVersionId, Grants, InputGrant, Name, OrgId, PartitionKey, RunId, S3Prefix, Sha256,
     TaskId, grant::Budgets,
@@ -16,6 +16,7 @@ use crate::{
     db::{self, leases::LeaseRow},
     facts::{FactCache, Pinned, Place, RunFacts},
     planner::TaskKey,
+    recent::RecentCommits,
 };
 
 /// A lease with what its attempt may do.
@@ -74,18 +75,19 @@ enum Read {
     Task(TaskId),
 }
 
-/// Works out the grants of leases, with three statements however many there are.
+/// Works out the grants of leases, with two statements at most however many there are, and with none
+/// where this dispatcher has just committed what they read.
 ///
 /// # Errors
 /// When the database fails, or an input of a leased task is not there.
 pub async fn of_leases(
-    conn: &mut PgConnection,
+    db: &PgPool,
     cache: &FactCache,
     bucket: &str,
     leases: Vec<LeaseRow>,
 ) -> Result<Vec<Granted>, db::Error> {
     let runs: BTreeSet<RunId> = leases.iter().map(LeaseRow::run).collect();
-    let facts = cache.of(conn, &runs).await?;
+    let facts = cache.of_pool(db, &runs).await?;
     let mut found = Vec::with_capacity(leases.len());
     let mut wanted: HashSet<Read> = HashSet::new();
     for lease in leases {
@@ -96,7 +98,7 @@ pub async fn of_leases(
         }
         found.push((lease, Arc::clone(run)));
     }
-    let manifests = manifests(conn, wanted).await?;
+    let manifests = manifests(db, &cache.recent, wanted).await?;
     found
         .into_iter()
         .map(|(lease, facts)| {
@@ -132,24 +134,32 @@ fn source<'a>(run: &RunFacts, input: &InputSpec, own: Place<'a>) -> Result<Origi
 }
 
 async fn manifests(
-    conn: &mut PgConnection,
+    db: &PgPool,
+    recent: &RecentCommits,
     wanted: HashSet<Read>,
 ) -> Result<HashMap<Read, Sha256>, db::Error> {
     let mut versions = Vec::new();
     let mut tasks = Vec::new();
+    let mut manifests = HashMap::new();
     for read in wanted {
         match read {
             Read::Version(version) => versions.push(version.get()),
-            Read::Task(task) => tasks.push(task.get()),
+            Read::Task(task) => match recent.get(task) {
+                Some(sha256) => drop(manifests.insert(read, sha256)),
+                None => tasks.push(task.get()),
+            },
         }
     }
-    let mut manifests = HashMap::new();
+    if versions.is_empty() && tasks.is_empty() {
+        return Ok(manifests);
+    }
+    let mut conn = db.acquire().await?;
     if !versions.is_empty() {
-        let whole = db::versions::manifests(conn, &versions).await?;
+        let whole = db::versions::manifests(&mut conn, &versions).await?;
         manifests.extend(whole.into_iter().map(|(version, sha256)| (Read::Version(version), sha256)));
     }
     if !tasks.is_empty() {
-        let parts = db::commits::manifests(conn, &tasks).await?;
+        let parts = db::commits::manifests(&mut conn, &tasks).await?;
         manifests.extend(parts.into_iter().map(|(task, sha256)| (Read::Task(task), sha256)));
     }
     Ok(manifests)

@@ -2,8 +2,8 @@
 //!
 //! Every change of a task's state goes through [`Fenced`], a transaction that has locked the rows of
 //! the runs it touches, and takes a [`Held`], the proof that a lease was looked up and locked in it.
-//! There are three ways to hold a lease and no others: to show its fence, to find it expired by the
-//! database's clock, and to cancel its run.
+//! There are four ways to hold a lease and no others: to show its fence, to find it expired by the
+//! database's clock, to cancel its run, and to take it back because the authority behind it is over.
 //!
 //! Locks are taken in one order everywhere: runs by id, then ready rows, then leases by attempt,
 //! then datasets by id, and last the admission of orgs by id. Cancelling alone takes the admission of
@@ -15,7 +15,7 @@ use std::{
 };
 
 use sqlx::PgConnection;
-use trace_contracts::{AttemptId, OrgId, RunId, TaskId, wire::user::RunState};
+use trace_contracts::{AttemptId, DatasetVersionId, OrgId, RunId, TaskId, wire::user::RunState};
 
 use crate::{
     admission::MINUTES_PER_POINT,
@@ -23,10 +23,11 @@ use crate::{
         self,
         attempts::{EndedRow, Ending},
         commits::NewCommit,
+        fences::Settled,
         leases::{FenceKey, LeaseRow, ShownFence},
         notify::Channel,
         ready::{Again, Due},
-        runs::{OrgLimit, Progress},
+        runs::{LockedRow, OrgLimit, Progress},
     },
     facts::{FactCache, FactsByRun, Kind},
     queue::WakeUps,
@@ -63,6 +64,8 @@ pub struct Fenced<'t> {
     runs: BTreeMap<RunId, Locked>,
     /// What goes through the admission of each org when the transaction is settled.
     gates: BTreeMap<OrgId, Gate>,
+    /// What is ready when the transaction is settled: under no limit, and of priority 0.
+    plain: Vec<Due>,
     news: News,
 }
 
@@ -92,36 +95,56 @@ impl<'t> Fenced<'t> {
     ) -> Result<Self, db::Error> {
         let ids: Vec<i64> = runs.iter().map(|run| run.get()).collect();
         let rows = if ids.is_empty() { Vec::new() } else { db::runs::lock(conn, &ids).await? };
+        Ok(Self::of(conn, core, rows))
+    }
+
+    /// Locks the rows of these runs, in the order of their ids; then looks up fences that workers
+    /// showed, and locks what is current. A lease of a run that is not locked is not held.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open(
+        conn: &'t mut PgConnection,
+        core: &'t Core,
+        runs: &BTreeSet<RunId>,
+        shown: &[ShownFence],
+    ) -> Result<(Self, Found), db::Error> {
+        let ids: Vec<i64> = runs.iter().map(|run| run.get()).collect();
+        let (rows, held) = if ids.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            db::fences::open(conn, &ids, shown).await?
+        };
+        let held: HashMap<FenceKey, Held> = held
+            .into_iter()
+            .map(|row| ((row.attempt, row.lease_token.get(), row.worker), Held(row)))
+            .collect();
+        let missing: Vec<ShownFence> =
+            shown.iter().filter(|one| !held.contains_key(&one.key())).copied().collect();
+        let ended = if missing.is_empty() { Vec::new() } else { db::attempts::ended(conn, &missing).await? };
+        let found = Found { held, ended: ended.into_iter().map(|row| (row.fence, row)).collect() };
+        Ok((Self::of(conn, core, rows), found))
+    }
+
+    fn of(conn: &'t mut PgConnection, core: &'t Core, rows: Vec<LockedRow>) -> Self {
         let locked = rows.into_iter().map(|row| {
             let (before, now) = (row.progress, row.progress);
             (row.run, Locked { org_limit: row.org_limit, before, now })
         });
         let runs = locked.collect();
-        Ok(Self { conn, facts: &core.facts, runs, gates: BTreeMap::new(), news: News::default() })
+        Self {
+            conn,
+            facts: &core.facts,
+            runs,
+            gates: BTreeMap::new(),
+            plain: Vec::new(),
+            news: News::default(),
+        }
     }
 
     /// The transaction, for what changes no task.
     pub fn conn(&mut self) -> &mut PgConnection {
         self.conn
-    }
-
-    /// Looks up fences that workers showed and locks what is current. A lease of a run that is not
-    /// locked is not held.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn check(&mut self, shown: &[ShownFence]) -> Result<Found, db::Error> {
-        let held = db::leases::hold(self.conn, shown).await?;
-        let held: HashMap<FenceKey, Held> = held
-            .into_iter()
-            .filter(|row| self.runs.contains_key(&row.run()))
-            .map(|row| ((row.attempt, row.lease_token.get(), row.worker), Held(row)))
-            .collect();
-        let missing: Vec<ShownFence> =
-            shown.iter().filter(|one| !held.contains_key(&one.key())).copied().collect();
-        let ended =
-            if missing.is_empty() { Vec::new() } else { db::attempts::ended(self.conn, &missing).await? };
-        Ok(Found { held, ended: ended.into_iter().map(|row| (row.fence, row)).collect() })
     }
 
     /// Holds those of these attempts whose lease has run out.
@@ -131,6 +154,16 @@ impl<'t> Fenced<'t> {
     pub async fn hold_expired(&mut self, attempts: &[AttemptId]) -> Result<Vec<Held>, db::Error> {
         let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
         let rows = db::leases::hold_expired(self.conn, &ids).await?;
+        Ok(rows.into_iter().filter(|row| self.runs.contains_key(&row.run())).map(Held).collect())
+    }
+
+    /// Holds the leases of those of these attempts that still have one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hold_attempts(&mut self, attempts: &[AttemptId]) -> Result<Vec<Held>, db::Error> {
+        let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
+        let rows = db::leases::hold_attempts(self.conn, &ids).await?;
         Ok(rows.into_iter().filter(|row| self.runs.contains_key(&row.run())).map(Held).collect())
     }
 
@@ -165,15 +198,21 @@ impl<'t> Fenced<'t> {
         self.free(&tasks).await
     }
 
-    /// Ends held leases with commits.
+    /// Ends held leases with commits, and counts partitions in; answers the versions of these that
+    /// still miss some.
     ///
     /// # Errors
     /// When the database fails, or a task is committed already.
-    pub async fn commit(&mut self, commits: &[NewCommit<'_>]) -> Result<(), db::Error> {
-        db::commits::insert(self.conn, commits).await?;
+    pub async fn commit(
+        &mut self,
+        commits: &[NewCommit<'_>],
+        added: &[(DatasetVersionId, i32)],
+    ) -> Result<Vec<DatasetVersionId>, db::Error> {
+        let partial = db::commits::insert(self.conn, commits, added).await?;
         self.news.ended.extend(commits.iter().map(|commit| commit.held.attempt));
         let tasks: Vec<TaskId> = commits.iter().map(|commit| commit.held.task).collect();
-        self.free(&tasks).await
+        self.free(&tasks).await?;
+        Ok(partial)
     }
 
     /// Makes planned tasks of locked runs due, and counts them as open.
@@ -190,8 +229,8 @@ impl<'t> Fenced<'t> {
         self.due(tasks.into_iter().map(Due::first).collect()).await
     }
 
-    /// Makes tasks of locked runs due that are in no place: ready at once where nothing bounds them, and
-    /// otherwise when the transaction is settled, as far as limits have room.
+    /// Makes tasks of locked runs due that are in no place: they are ready when the transaction is
+    /// settled, as far as limits have room where something bounds them.
     ///
     /// # Errors
     /// When the database fails.
@@ -213,13 +252,11 @@ impl<'t> Fenced<'t> {
                 None => ranked.push((one, MINUTES_PER_POINT * i64::from(priority))),
             }
         }
-        if !plain.is_empty() {
-            db::ready::insert(self.conn, &plain).await?;
-        }
         if !ranked.is_empty() {
             db::ready::insert_ranked(self.conn, &ranked).await?;
         }
         self.news.ready.extend(plain.iter().chain(ranked.iter().map(|(one, _)| one)).map(|one| one.task));
+        self.plain.extend(plain);
         Ok(())
     }
 
@@ -273,37 +310,51 @@ impl<'t> Fenced<'t> {
         }
     }
 
-    /// Finishes runs that have nothing left to do, writes what changed of runs, admits what limits have
-    /// room for, and leaves news for the moment when the caller commits.
+    /// Finishes runs that have nothing left to do, writes what changed of runs, makes ready what is due
+    /// as far as limits have room, and leaves news for the moment when the caller commits.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn settle(mut self, wake: &dyn WakeUps) -> Result<(), db::Error> {
+    pub async fn settle(mut self, wake: &dyn WakeUps) -> Result<Wakes, db::Error> {
         for locked in self.runs.values_mut() {
             locked.now.state = state_of(&locked.now);
         }
-        let changed: Vec<(RunId, Progress)> = self
+        let runs: Vec<(RunId, Progress)> = self
             .runs
             .iter()
             .filter(|(_, locked)| locked.now != locked.before)
             .map(|(run, locked)| (*run, locked.now))
             .collect();
-        if !changed.is_empty() {
-            db::runs::advance(self.conn, &changed).await?;
-        }
         for (org, gate) in std::mem::take(&mut self.gates) {
             let passed = slots::pass(self.conn, org, gate).await?;
             self.news.ready.extend(passed.ready);
             self.news.later |= passed.next_start.is_some();
         }
-        if !self.news.ready.is_empty() {
-            wake.announce(self.conn, &self.news.ready).await?;
-        }
+        let mut news: Vec<db::notify::News> =
+            db::notify::News::of(Channel::Ended, &self.news.ended).collect();
         if self.news.later {
-            db::notify::send(self.conn, Channel::Later).await?;
+            news.push(db::notify::News::plain(Channel::Later));
         }
-        db::notify::send_attempts(self.conn, Channel::Ended, &self.news.ended).await
+        let wakes = if self.news.ready.is_empty() { Wakes::Nobody } else { Wakes::Workers };
+        if wakes == Wakes::Workers {
+            news.extend(wake.announce(self.conn, &self.news.ready).await?);
+        }
+        if !(runs.is_empty() && self.plain.is_empty() && news.is_empty()) {
+            let settled = Settled { runs: &runs, ready: &self.plain, news: &news };
+            db::fences::settle(self.conn, &settled).await?;
+        }
+        Ok(wakes)
     }
+}
+
+/// Whom a transaction wakes when it commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Wakes {
+    /// Tasks are ready.
+    Workers,
+    /// None are.
+    Nobody,
 }
 
 /// A run ends when nothing is planned and open: whatever was not planned by then waits for a task

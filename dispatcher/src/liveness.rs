@@ -1,4 +1,4 @@
-//! Which attempts are over, and telling those who wait for it.
+//! Which attempts are over, which keys revoked and which users suspended, and telling those who wait for it.
 //!
 //! The lease is the truth and the news only hasten it: a question is answered from the database,
 //! and whoever waits is woken by news of any dispatcher. An attempt that is being completed loses
@@ -16,7 +16,7 @@ use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::Instant,
 };
-use trace_contracts::AttemptId;
+use trace_contracts::{AttemptId, wire::plane::LivenessReply};
 
 use crate::db;
 
@@ -34,6 +34,17 @@ pub struct Liveness(Arc<Inner>);
 struct Inner {
     cut: Mutex<HashMap<AttemptId, Instant>>,
     news: broadcast::Sender<News>,
+}
+
+/// What somebody wants to know of.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Attempts.
+    pub attempts: HashSet<AttemptId>,
+    /// Ids of keys.
+    pub keys: Vec<String>,
+    /// Numbers of users.
+    pub users: Vec<i64>,
 }
 
 /// What listeners are told.
@@ -91,38 +102,40 @@ impl Liveness {
         self.cut_attempts().contains_key(&attempt)
     }
 
-    /// Those of `attempts` that are over. When none is, waits until one is, `wait` at most.
+    /// What of `asked` has lost its authority. When nothing has, waits until something does, `wait` at most.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn dead(
-        &self,
-        db: &PgPool,
-        attempts: &HashSet<AttemptId>,
-        wait: Duration,
-    ) -> Result<Vec<AttemptId>, db::Error> {
+    pub async fn over(&self, db: &PgPool, asked: &Asked, wait: Duration) -> Result<LivenessReply, db::Error> {
         let deadline = Instant::now() + wait;
         let mut news = self.news();
         loop {
-            let dead = self.look(db, attempts).await?;
-            if !dead.is_empty() || Instant::now() >= deadline {
-                return Ok(dead);
+            let over = self.look(db, asked).await?;
+            if !is_empty(&over) || Instant::now() >= deadline {
+                return Ok(over);
             }
-            match tokio::time::timeout_at(deadline, told(&mut news, attempts)).await {
-                Ok(Told::Over(dead)) => return Ok(dead),
-                // Missed news and the end of the wait are answered by the database.
+            match tokio::time::timeout_at(deadline, told(&mut news, &asked.attempts)).await {
+                Ok(Told::Over(dead)) => return Ok(LivenessReply { dead, ..over }),
+                // Missed news, news of keys and users, and the end of the wait are answered by the database.
                 Ok(Told::LookAgain) | Err(_) => {}
             }
         }
     }
 
-    async fn look(&self, db: &PgPool, attempts: &HashSet<AttemptId>) -> Result<Vec<AttemptId>, db::Error> {
-        let ids: Vec<i64> = attempts.iter().map(|attempt| attempt.get()).collect();
-        let mut dead: HashSet<AttemptId> =
-            db::leases::dead(&mut *db.acquire().await?, &ids).await?.into_iter().collect();
+    async fn look(&self, db: &PgPool, asked: &Asked) -> Result<LivenessReply, db::Error> {
+        let ids: Vec<i64> = asked.attempts.iter().map(|attempt| attempt.get()).collect();
+        let mut conn = db.acquire().await?;
+        let mut dead: HashSet<AttemptId> = db::leases::dead(&mut conn, &ids).await?.into_iter().collect();
+        let mut over = LivenessReply::default();
+        if !asked.keys.is_empty() {
+            over.revoked_keys = db::keys::revoked(&mut conn, &asked.keys).await?;
+        }
+        if !asked.users.is_empty() {
+            over.suspended_users = db::users::suspended(&mut conn, &asked.users).await?;
+        }
         let cut = self.cut_attempts();
-        dead.extend(attempts.iter().filter(|attempt| cut.contains_key(attempt)));
-        Ok(dead.into_iter().collect())
+        dead.extend(asked.attempts.iter().filter(|attempt| cut.contains_key(attempt)));
+        Ok(LivenessReply { dead: dead.into_iter().collect(), ..over })
     }
 
     fn tell(&self, news: News) {
@@ -133,6 +146,10 @@ impl Liveness {
     fn cut_attempts(&self) -> MutexGuard<'_, HashMap<AttemptId, Instant>> {
         self.0.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_empty(over: &LivenessReply) -> bool {
+    over.dead.is_empty() && over.revoked_keys.is_empty() && over.suspended_users.is_empty()
 }
 
 enum Told {

@@ -6,7 +6,11 @@ use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use trace_dispatcher::{Adapters, Config, credentials::QueryServiceOnly, serve};
+use trace_dispatcher::{
+    Adapters, Config, CredentialMinter,
+    credentials::{QueryServiceOnly, Source, sts::Sts},
+    serve,
+};
 use trace_plane::telemetry::{self, Format};
 
 /// Plans DAG runs into tasks, leases them, mints capabilities and keeps the dataset registry.
@@ -23,6 +27,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    trace_controls::refuse_switches();
     let arguments = Arguments::parse();
     telemetry::init(&arguments.log, Format::Json);
     let config = Config::read(&arguments.config)?;
@@ -36,8 +41,10 @@ async fn main() -> anyhow::Result<()> {
         }
         stop.cancel();
     });
-    // On its own the dispatcher hands out no object store keys; an installation that does wires a
-    // minter for its store.
-    let adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));
+    let credentials: Arc<dyn CredentialMinter> = match &config.credentials {
+        Source::None => Arc::new(QueryServiceOnly),
+        Source::Sts(sts) => Arc::new(Sts::new(sts, &config.object_store)),
+    };
+    let adapters = Adapters::new(&config, credentials);
     serve(config, adapters, shutdown).await.context("the dispatcher stopped")
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, Header};
+use sqlx::PgConnection;
 use trace_contracts::{
     Audience, Grants, OrgId, Secret,
     token::{CAPABILITY_TYPE, CapabilityClaims, MAX_TOKEN_BYTES},
@@ -11,12 +11,28 @@ use trace_contracts::{
 };
 use uuid::Uuid;
 
-use crate::{config::Limits, db::leases::LeaseRow, keys::SigningKey};
+use crate::{
+    config::Limits,
+    db::leases::LeaseRow,
+    keys::{self, KeyRing, SigningKey},
+};
 
 /// Signs tokens for leases; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Minter {
+    ring: KeyRing,
+    terms: Terms,
+}
+
+/// A minter with the key that signs now. For one request: the next one may sign with another key.
+#[derive(Debug, Clone)]
+pub struct Signer {
     key: Arc<SigningKey>,
+    terms: Terms,
+}
+
+#[derive(Debug, Clone)]
+struct Terms {
     issuer: Arc<str>,
     lifetime: Duration,
     grace: Duration,
@@ -35,7 +51,10 @@ pub enum Error {
     TimeUp,
     /// Signing failed.
     #[error("the token could not be signed")]
-    Sign(#[from] jsonwebtoken::errors::Error),
+    Sign(#[from] keys::SignError),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Key(#[from] keys::Error),
 }
 
 /// Whose token, and for how long its task may run in all.
@@ -52,15 +71,37 @@ pub struct Subject<'a> {
 }
 
 impl Minter {
-    /// A minter that signs with `key` in the name of `issuer`.
+    /// A minter that signs with the keys of `ring` in the name of `issuer`.
     #[must_use]
-    pub fn new(key: Arc<SigningKey>, issuer: &str, limits: &Limits) -> Self {
+    pub fn new(ring: KeyRing, issuer: &str, limits: &Limits) -> Self {
+        Self { ring, terms: Terms::new(issuer, limits) }
+    }
+
+    /// A signer with the key that signs now. Ask after the lease is there: the lease of a token that a key
+    /// has signed is then always older than the moment when the key stopped.
+    ///
+    /// # Errors
+    /// When the key is not here, or the database fails.
+    pub async fn signer(&self, conn: &mut PgConnection) -> Result<Signer, Error> {
+        Ok(Signer { key: self.ring.signing(conn).await?, terms: self.terms.clone() })
+    }
+}
+
+impl Terms {
+    fn new(issuer: &str, limits: &Limits) -> Self {
         Self {
-            key,
             issuer: issuer.into(),
             lifetime: Duration::from_secs(limits.token_seconds),
             grace: Duration::from_secs(limits.token_grace_seconds),
         }
+    }
+}
+
+impl Signer {
+    /// A signer with this very key.
+    #[must_use]
+    pub fn with(key: Arc<SigningKey>, issuer: &str, limits: &Limits) -> Self {
+        Self { key, terms: Terms::new(issuer, limits) }
     }
 
     /// A token for one audience. It ends with the configured lifetime, and at the latest a moment
@@ -75,12 +116,13 @@ impl Minter {
         now: DateTime<Utc>,
     ) -> Result<TokenReply, Error> {
         let lease = subject.lease;
-        let expires_at = (now + self.lifetime).min(lease.started_at + subject.timeout + self.grace);
+        let expires_at =
+            (now + self.terms.lifetime).min(lease.started_at + subject.timeout + self.terms.grace);
         if expires_at <= now {
             return Err(Error::TimeUp);
         }
         let claims = CapabilityClaims {
-            iss: self.issuer.to_string(),
+            iss: self.terms.issuer.to_string(),
             aud: audience,
             sub: lease.task,
             attempt: lease.attempt,
@@ -91,10 +133,7 @@ impl Minter {
             exp: expires_at.timestamp(),
             grants: subject.grants.clone(),
         };
-        let mut header = Header::new(Algorithm::ES256);
-        header.typ = Some(CAPABILITY_TYPE.to_owned());
-        header.kid = Some(self.key.kid().to_owned());
-        let token = jsonwebtoken::encode(&header, &claims, self.key.encoding_key())?;
+        let token = self.key.token(CAPABILITY_TYPE, &claims)?;
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Error::TooLong(token.len()));
         }
@@ -133,10 +172,10 @@ mod tests {
         }
     }
 
-    fn minter() -> (tempfile::TempDir, Arc<SigningKey>, Minter) {
+    fn minter() -> (tempfile::TempDir, Arc<SigningKey>, Signer) {
         let dir = tempfile::tempdir().unwrap();
         let key = Arc::new(SigningKey::open(&dir.path().join("keys")).unwrap());
-        let minter = Minter::new(Arc::clone(&key), "https://d", &Limits::default());
+        let minter = Signer::with(Arc::clone(&key), "https://d", &Limits::default());
         (dir, key, minter)
     }
 

@@ -70,6 +70,23 @@ actions! {
     SetLimits, "limits.set", [Admin];
     /// Read the audit log.
     ReadAudit, "audit.read", [Admin, Auditor];
+    /// See the keys that sign capabilities. For this and what follows on keys and workers, the org has to be
+    /// the platform's own.
+    ListKeys, "key.list", [Admin];
+    /// Let a new key sign.
+    RotateKeys, "key.rotate", [Admin];
+    /// Have nothing believed any more that a key signed.
+    RevokeKeys, "key.revoke", [Admin];
+    /// See what was done under capabilities that a key signed.
+    ReadTouched, "key.touched", [Admin];
+    /// Take a worker's or plane's identity away.
+    RevokeWorker, "worker.revoke", [Admin];
+    /// See who is in the org.
+    ListUsers, "user.list", [Admin, Auditor];
+    /// Take a user's authority away.
+    SuspendUser, "user.suspend", [Admin];
+    /// Let a suspended user in again.
+    RestoreUser, "user.restore", [Admin];
 }
 
 /// An action as a type.
@@ -144,6 +161,14 @@ mod tests {
         (Action::Grant, [false, false, false, true, false]),
         (Action::SetLimits, [false, false, false, true, false]),
         (Action::ReadAudit, [false, false, false, true, true]),
+        (Action::ListKeys, [false, false, false, true, false]),
+        (Action::RotateKeys, [false, false, false, true, false]),
+        (Action::RevokeKeys, [false, false, false, true, false]),
+        (Action::ReadTouched, [false, false, false, true, false]),
+        (Action::RevokeWorker, [false, false, false, true, false]),
+        (Action::ListUsers, [false, false, false, true, true]),
+        (Action::SuspendUser, [false, false, false, true, false]),
+        (Action::RestoreUser, [false, false, false, true, false]),
     ];
 
     #[test]

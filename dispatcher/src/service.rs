@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
 
 use axum::Router;
 use sqlx::{
-    PgPool,
+    Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -18,11 +18,12 @@ use crate::{
     attendance::Attendance,
     background,
     config::Jwks,
+    credentials::issue::Issuer,
     facts::FactCache,
     http,
     http::worker::Batches,
     identity::Identities,
-    keys::{self, SigningKey},
+    keys::{self, KeyRing},
     liveness::Liveness,
     mint::Minter,
     objects::Objects,
@@ -86,6 +87,8 @@ pub struct Addresses {
 /// A transaction that does nothing holds its locks no longer than this: a dispatcher that is
 /// stopped in the middle of one must not stop the others.
 const IDLE_IN_TRANSACTION: &str = "10s";
+/// A connection that has rested for longer is tried before it is used.
+const RESTED: Duration = Duration::from_secs(1);
 /// No statement takes longer.
 const STATEMENT: &str = "60s";
 
@@ -100,7 +103,7 @@ pub async fn start(
 ) -> Result<Dispatcher, Error> {
     let db = connect(&config).await?;
     sqlx::migrate!().run(&db).await?;
-    let keys = Arc::new(SigningKey::open(&config.key_dir)?);
+    let keys = KeyRing::open(&db, &config.key_dir, &config.keys, config.key_overlap_seconds()).await?;
     let core = Core {
         db: db.clone(),
         wake: adapters.wake,
@@ -108,19 +111,23 @@ pub async fn start(
         limits: config.limits,
         attempt_ids: AttemptIds::default(),
     };
-    let liveness = Liveness::default();
+    let (liveness, signals) = (Liveness::default(), Signals::default());
     let app = App::new(Parts {
-        minter: Minter::new(Arc::clone(&keys), &config.capability_issuer, &config.limits),
-        capabilities: Verifier::new(KeySource::fixed(keys.key_set()?), &config.capability_issuer),
+        minter: Minter::new(keys.clone(), &config.capability_issuer, &config.limits),
+        capabilities: Verifier::new(keys.source(), &config.capability_issuer),
         users: Verifier::new(user_keys(&config.users.jwks)?, &config.users.issuer)
             .with_user_audience(&config.users.audience),
         identities: Identities::new(db.clone()),
         attendance: Attendance::default(),
         objects: Objects::new(&config.object_store),
         outputs: adapters.outputs,
-        credentials: adapters.credentials,
-        signals: Signals::default(),
-        batches: Batches::start(&core, &liveness),
+        credentials: Issuer::new(
+            adapters.credentials,
+            Duration::from_secs(config.limits.session_seconds),
+            Arc::new(chrono::Utc::now),
+        ),
+        signals: signals.clone(),
+        batches: Batches::start(&core, &liveness, &signals),
         liveness,
         shutdown,
         config,
@@ -140,6 +147,16 @@ async fn connect(config: &Config) -> Result<PgPool, sqlx::Error> {
         ]);
     PgPoolOptions::new()
         .max_connections(config.database_connections)
+        // Each connection is tried as it comes back; one that has not rested long is good.
+        .test_before_acquire(false)
+        .before_acquire(|conn, rested| {
+            Box::pin(async move {
+                if rested.idle_for > RESTED {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(options)
         .await

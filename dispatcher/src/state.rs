@@ -9,9 +9,10 @@ use trace_plane::Verifier;
 use crate::{
     Config, CredentialMinter,
     attendance::Attendance,
+    credentials::issue::Issuer,
     http::worker::Batches,
     identity::Identities,
-    keys::SigningKey,
+    keys::KeyRing,
     liveness::Liveness,
     mint::Minter,
     objects::Objects,
@@ -54,8 +55,8 @@ pub struct Parts {
     pub db: PgPool,
     /// What transitions need: the database, the wake-ups, the facts of runs, the limits.
     pub core: Core,
-    /// The key that signs capabilities.
-    pub keys: Arc<SigningKey>,
+    /// The keys that sign capabilities.
+    pub keys: KeyRing,
     /// Signs capability tokens.
     pub minter: Minter,
     /// Verifies capability tokens.
@@ -70,8 +71,8 @@ pub struct Parts {
     pub objects: Objects,
     /// Lists what attempts left.
     pub outputs: Arc<dyn OutputLister>,
-    /// Mints object store sessions.
-    pub credentials: Arc<dyn CredentialMinter>,
+    /// Mints object store sessions, and remembers them.
+    pub credentials: Issuer,
     /// News from every dispatcher: ready tasks, ended attempts, new log lines.
     pub signals: Signals,
     /// Which attempts are over.

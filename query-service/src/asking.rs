@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_contracts::{
-    ErrorCode, InputGrant, Name, OrgId,
+    ErrorCode, InputGrant, KeyId, Name, OrgId,
     grant::Budgets,
     wire::{
         limit,
@@ -17,7 +17,8 @@ use trace_contracts::{
         task::{QueryFormat, QueryRequest},
     },
 };
-use trace_plane::{Live, PlaneClient, Refusal, Reply};
+use trace_controls::{Protection, limited};
+use trace_plane::{Hold, PlaneClient, Refusal, Reply};
 
 use crate::{
     audit,
@@ -38,8 +39,10 @@ pub(crate) struct Asker {
     pub(crate) actor: Actor,
     pub(crate) grants: BTreeMap<Name, InputGrant>,
     pub(crate) budgets: Budgets,
-    /// The attempt's life, for one that asks by capability.
-    pub(crate) live: Option<Live>,
+    /// The key that signed the capability, for a task.
+    pub(crate) kid: Option<KeyId>,
+    /// What ends with the asker's authority; absent where it was over before anything ran.
+    pub(crate) hold: Option<Hold>,
 }
 
 /// A query that was answered.
@@ -91,7 +94,7 @@ impl Asking {
         outcome
     }
 
-    /// The query, ended by whatever comes first: its answer, its deadline, the end of the attempt,
+    /// The query, ended by whatever comes first: its answer, its deadline, the end of the asker's authority,
     /// the caller hanging up, the service stopping. Dropping it kills the engine.
     async fn bounded(
         &self,
@@ -100,14 +103,17 @@ impl Asking {
         hung_up: &CancellationToken,
     ) -> Reply<Done> {
         let ended = async {
-            match &asker.live {
-                Some(live) => live.ended().cancelled_owned().await,
+            match &asker.hold {
+                Some(hold) => {
+                    hold.ended().cancelled_owned().await;
+                    hold.refusal()
+                }
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             biased;
-            () = ended => Err(Live::refusal()),
+            refusal = ended => Err(refusal),
             () = hung_up.cancelled() => Err(Refusal::new(ErrorCode::BadRequest, "the caller hung up")),
             () = self.stopping.cancelled() => Err(pool::Error::Stopping.into()),
             answer = tokio::time::timeout(self.limits.deadline(), self.answer(asker, request)) => {
@@ -134,13 +140,12 @@ impl Asking {
 
     /// The service's own bounds, or the token's where they are lower.
     fn bounds(&self, budgets: &Budgets) -> Bounds {
+        let most = |limit, budget: Option<u64>| {
+            limited(Protection::ResultBounds, budget.map_or(limit, |budget| budget.min(limit)))
+        };
         Bounds {
-            rows: budgets
-                .result_rows
-                .map_or(self.limits.result_rows, |rows| rows.min(self.limits.result_rows)),
-            bytes: budgets
-                .result_bytes
-                .map_or(self.limits.result_bytes, |bytes| bytes.min(self.limits.result_bytes)),
+            rows: most(self.limits.result_rows, budgets.result_rows),
+            bytes: most(self.limits.result_bytes, budgets.result_bytes),
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn entry(
             "sql_sha256": Sha256::of(sql.as_bytes()),
             "ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         }),
+        kid: asker.kid.clone(),
     }
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn refused(asker: &Asker, refusal: &Refusal) -> AuditEntry {
         object: String::new(),
         verdict: AuditVerdict::Deny,
         detail: json!({ "outcome": code(refusal.code()) }),
+        kid: asker.kid.clone(),
     }
 }
 

@@ -112,6 +112,9 @@ pub struct Limits {
     pub per_org: usize,
     /// Objects that the tables of one token may have in all.
     pub objects: usize,
+    /// Milliseconds without word from the dispatcher after which nobody is believed: longer than its
+    /// fail-over takes.
+    pub liveness_bound_ms: u64,
 }
 
 /// The file that the `query-service` program is started with.
@@ -144,6 +147,7 @@ impl Default for Limits {
             waiting: 64,
             per_org: 16,
             objects: 10_000,
+            liveness_bound_ms: 10_000,
         }
     }
 }
@@ -153,6 +157,12 @@ impl Limits {
     #[must_use]
     pub const fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
+    }
+
+    /// How long the last word from the dispatcher is believed.
+    #[must_use]
+    pub const fn liveness_bound(&self) -> Duration {
+        Duration::from_millis(self.liveness_bound_ms)
     }
 }
 

@@ -38,6 +38,7 @@ enum Command {
 
 // Not `tokio::main`: an engine confines itself before any thread starts.
 fn main() -> ExitCode {
+    trace_controls::refuse_switches();
     let outcome = match Arguments::parse().command {
         Command::Engine => return trace_query_service::engine::main(),
         Command::Serve { config } => serve(&config),

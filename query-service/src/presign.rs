@@ -16,6 +16,7 @@ use aws_sdk_s3::{
     presigning::PresigningConfig,
 };
 use trace_contracts::{ErrorCode, InputGrant, ManifestObject, PartitionKey, Secret, Sha256};
+use trace_controls::{Protection, SWITCHABLE, stands};
 use trace_plane::{Refusal, Reply};
 
 use crate::{catalog::EngineObject, config};
@@ -74,7 +75,7 @@ impl Presigner {
             .bucket(bucket)
             .key(object.key.as_str())
             .set_version_id(object.version_id.clone())
-            .if_match(format!("\"{}\"", object.etag))
+            .set_if_match(stands(Protection::ObjectPins).then(|| format!("\"{}\"", object.etag)))
             .presigned(valid)
             .await
             .map_err(|error| {
@@ -95,7 +96,7 @@ impl Presigner {
     fn recall(&self, part: &Part) -> Option<Arc<[EngineObject]>> {
         let signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, objects) = signed.get(part)?;
-        (at.elapsed() < REUSED_FOR).then(|| Arc::clone(objects))
+        (at.elapsed() < REUSED_FOR && !SWITCHABLE).then(|| Arc::clone(objects))
     }
 
     fn remember(&self, part: Part, at: Instant, objects: &Arc<[EngineObject]>) {

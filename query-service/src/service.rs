@@ -72,7 +72,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
             &config.capabilities.issuer,
         ),
         users: users.with_user_audience(&config.users.audience),
-        liveness: Liveness::new(planes),
+        liveness: Liveness::with_bound(planes, config.limits.liveness_bound()),
         asking: Arc::new(asking),
     });
     Ok(Service {

@@ -6,6 +6,7 @@ use clap::Parser as _;
 use trace::cli::{self, Cli};
 
 fn main() -> ExitCode {
+    trace_controls::refuse_switches();
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,

@@ -15,7 +15,7 @@ const PROGRAMS: [&str; 2] = ["trace-operator", "trace-udf-native"];
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program is missing.
-    #[error("{} is missing: it belongs beside `trace` (`cargo build --workspace` makes both)", .0.display())]
+    #[error("{} is missing: it belongs beside `trace` (`cargo build --workspace --exclude trace-hostile` makes both)", .0.display())]
     Missing(PathBuf),
     /// The system does not say where this program is.
     #[error("the path of this program is not known: {0}")]

@@ -14,9 +14,10 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use crate::{
-    Credentials, Error, Plane, Result,
+    Credentials, Error, Objects, Plane, Result,
     config::{Config, Variables},
     http::{Http, Request},
+    renewal::Renewed,
     result,
     tokens::{Tokens, parse},
 };
@@ -30,6 +31,7 @@ pub struct Context {
     pub(crate) http: Http,
     /// Absent in a local test.
     pub(crate) tokens: Option<Tokens>,
+    keys: Renewed<Credentials>,
     described: OnceCell<Description>,
 }
 
@@ -50,7 +52,7 @@ impl Context {
         let mut config = Config::read(&Variables(get))?;
         let http = Http::new(config.deadline);
         let tokens = config.dispatcher.take().map(Tokens::new);
-        Ok(Self { config, http, tokens, described: OnceCell::new() })
+        Ok(Self { config, http, tokens, keys: Renewed::new(), described: OnceCell::new() })
     }
 
     /// Runs one `SELECT` over the task's inputs, which are its tables, and reads the rows into `T` by
@@ -99,13 +101,30 @@ impl Context {
         println!("{line}");
     }
 
-    /// Keys for the object store that reach what the task may read and write, and nothing else.
+    /// Keys for the object store that reach what the task may read and write, and nothing else. They
+    /// last for minutes and are renewed here in time: ask before each use, it costs nothing.
     ///
     /// # Errors
     /// [`Error::NoDispatcher`] in a local test.
     pub fn credentials(&self) -> Result<Credentials> {
         let tokens = self.tokens.as_ref().ok_or(Error::NoDispatcher("credentials"))?;
-        parse(&tokens.ask(&self.http, Method::POST, "credentials", &[])?.body)
+        self.keys.get(SystemTime::now(), || {
+            let reply = tokens.ask(&self.http, Method::POST, "credentials", &[])?;
+            let credentials: Credentials = parse(&reply.body)?;
+            let end = credentials.end();
+            Ok((credentials, end))
+        })
+    }
+
+    /// A page of addresses of the inputs' objects that no session of [`credentials`](Self::credentials)
+    /// reaches, from the key `from` on. They expire within minutes.
+    ///
+    /// # Errors
+    /// [`Error::NoDispatcher`] in a local test.
+    pub fn objects(&self, from: Option<&str>) -> Result<Objects> {
+        let tokens = self.tokens.as_ref().ok_or(Error::NoDispatcher("objects"))?;
+        let body = serde_json::json!({ "from": from }).to_string();
+        parse(&tokens.ask(&self.http, Method::POST, "objects", body.as_bytes())?.body)
     }
 
     /// A parameter of the run; `None` when the DAG has none of that name. A local test has none at all.

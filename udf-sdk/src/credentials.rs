@@ -1,8 +1,10 @@
 //! Keys for the object store that reach what the capability does.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Deserializer};
+
+use crate::time::parse_utc;
 
 /// A text that no log should hold; `Debug` hides it.
 #[derive(Clone)]
@@ -16,6 +18,37 @@ pub struct Credentials {
     pub region: String,
     /// Several when the grants do not fit into one policy; the first one writes.
     pub sessions: Vec<Session>,
+    /// Folders of inputs that no session reaches: [`Context::objects`](crate::Context::objects) has
+    /// addresses of what is in them.
+    #[serde(default)]
+    pub folders_by_address: u32,
+}
+
+/// A page of addresses.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Objects {
+    /// In the order of their keys.
+    pub objects: Vec<ObjectAddress>,
+    /// Where the next page begins; `None` on the last one.
+    #[serde(default)]
+    pub next: Option<String>,
+    /// When the addresses expire (RFC 3339, UTC).
+    pub expires_at: String,
+}
+
+/// A presigned read of one object of an input.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ObjectAddress {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: String,
+    /// In bytes.
+    pub size: u64,
+    /// To be sent as `If-Match`, in double quotes.
+    pub etag: String,
+    /// The address, for `GET`.
+    pub url: Secret,
 }
 
 /// Keys of one session.
@@ -33,6 +66,15 @@ pub struct Session {
     pub read: Vec<String>,
     /// Prefixes that may be written with them.
     pub write: Vec<String>,
+}
+
+impl Credentials {
+    /// When the first session expires; `None` when one does not tell.
+    pub(crate) fn end(&self) -> Option<SystemTime> {
+        let ends: Option<Vec<SystemTime>> =
+            self.sessions.iter().map(|session| parse_utc(&session.expires_at)).collect();
+        ends?.into_iter().min()
+    }
 }
 
 impl Secret {

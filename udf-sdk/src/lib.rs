@@ -33,11 +33,11 @@ mod checkpoint;
 mod config;
 mod context;
 mod credentials;
-
 mod error;
 mod http;
 mod output;
 mod parquet;
+mod renewal;
 mod result;
 mod run;
 mod schema;
@@ -46,7 +46,7 @@ mod time;
 mod tokens;
 
 pub use context::{Context, Row};
-pub use credentials::{Credentials, Secret, Session};
+pub use credentials::{Credentials, ObjectAddress, Objects, Secret, Session};
 pub use error::{Error, Plane, Result};
 pub use run::{Failure, run};
 pub use schema::{Schema, Type};

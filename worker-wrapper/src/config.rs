@@ -102,6 +102,9 @@ pub struct SandboxSettings {
     /// A control group to create the tasks' groups in.
     #[serde(default)]
     pub cgroup_parent: Option<String>,
+    /// Sandboxes that are prepared ahead for each kind of program; 0 prepares none.
+    #[serde(default)]
+    pub spares: Option<usize>,
 }
 
 /// An address that routes are joined to: its path ends in `/`, whether it is written so or not.
@@ -204,6 +207,7 @@ impl From<SandboxSettings> for SandboxConfig {
             max_processes: settings.max_processes.unwrap_or(default.max_processes),
             max_files: settings.max_files.unwrap_or(default.max_files),
             cgroup_parent: settings.cgroup_parent,
+            spares: settings.spares.unwrap_or(default.spares),
         }
     }
 }

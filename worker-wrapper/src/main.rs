@@ -36,6 +36,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    trace_controls::refuse_switches();
     let arguments = Arguments::parse();
     telemetry::init(&arguments.log, if arguments.log_json { Format::Json } else { Format::Text });
     let config = Config::load(&arguments.config).context("the worker can't be configured")?;

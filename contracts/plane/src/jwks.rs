@@ -1,23 +1,38 @@
 //! Where public keys come from.
 
 use std::{
-    sync::{Arc, Mutex},
+    error::Error as StdError,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use reqwest::Url;
 use trace_contracts::{ErrorCode, keys::KeySet};
 
-use crate::Refusal;
+use crate::{Refusal, Reply};
 
 /// A JWKS document is never longer.
 const MAX_JWKS_BYTES: usize = 64 * 1024;
-/// An unknown key id, which anybody can send, causes at most one fetch in this time.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(5);
+/// An unknown key id, which anybody can send, causes at most one fetch in this time. Whoever comes in
+/// between waits for the next fetch and is not refused: else a hostile task that keeps sending key ids of
+/// nobody would keep a plane from a key that signs since a moment ago.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// Keys are fetched anew after this time.
 const FRESH_FOR: Duration = Duration::from_secs(300);
 /// Keys that could not be fetched anew are served for this long, and then nothing is believed.
 const STALE_FOR: Duration = Duration::from_secs(3600);
+
+/// What a fetch yields.
+pub type Fetching<'a> = Pin<Box<dyn Future<Output = Result<KeySet, BoxError>> + Send + 'a>>;
+/// Why keys could not be fetched.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Fetches the keys of one issuer, wherever it keeps them.
+pub trait FetchKeys: Send + Sync {
+    /// All keys as they are now.
+    fn fetch(&self) -> Fetching<'_>;
+}
 
 /// A source of public keys; cheap to clone.
 #[derive(Clone)]
@@ -25,7 +40,13 @@ pub struct KeySource(Arc<Source>);
 
 enum Source {
     Fixed(Arc<KeySet>),
-    Url { url: Url, http: reqwest::Client, cache: Mutex<Cache>, fetching: tokio::sync::Mutex<()> },
+    Fetched(Fetched),
+}
+
+struct Fetched {
+    from: Box<dyn FetchKeys>,
+    cache: Mutex<Cache>,
+    fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -34,7 +55,22 @@ struct Cache {
     tried_at: Option<Instant>,
 }
 
-/// Why keys could not be fetched.
+/// What somebody does who comes too soon after a fetch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TooSoon {
+    /// Waits for the next one.
+    Wait,
+    /// Makes do with what is there.
+    GoOn,
+}
+
+/// A JWKS address.
+struct JwksUrl {
+    url: Url,
+    http: reqwest::Client,
+}
+
+/// Why a JWKS address gave no keys.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("the key set could not be fetched: {0}")]
@@ -55,24 +91,34 @@ impl KeySource {
     /// The keys of a JWKS address, fetched when first needed.
     #[must_use]
     pub fn jwks_url(url: Url) -> Self {
-        Self(Arc::new(Source::Url {
-            url,
-            http: crate::client::http_client(Duration::from_secs(5)),
-            cache: Mutex::default(),
-            fetching: tokio::sync::Mutex::default(),
-        }))
+        let http = crate::client::http_client(Duration::from_secs(5));
+        Self::fetched(Box::new(JwksUrl { url, http }))
+    }
+
+    /// The keys that `from` gives, fetched when first needed.
+    #[must_use]
+    pub fn fetched(from: Box<dyn FetchKeys>) -> Self {
+        let (cache, fetching) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self(Arc::new(Source::Fetched(Fetched { from, cache, fetching })))
+    }
+
+    /// Takes keys that somebody else has fetched. Fixed keys stay as they are.
+    pub fn replace(&self, keys: KeySet) {
+        if let Source::Fetched(fetched) = &*self.0 {
+            fetched.take(keys);
+        }
     }
 
     /// The keys as far as they are known. Fetches them when they are absent or old.
-    pub(crate) async fn keys(&self) -> Result<Arc<KeySet>, Refusal> {
+    pub(crate) async fn keys(&self) -> Reply<Arc<KeySet>> {
         match &*self.0 {
             Source::Fixed(keys) => Ok(Arc::clone(keys)),
-            Source::Url { .. } => {
-                if let Some(keys) = self.cached(FRESH_FOR) {
+            Source::Fetched(fetched) => {
+                if let Some(keys) = fetched.cached(FRESH_FOR) {
                     return Ok(keys);
                 }
-                self.refresh().await;
-                self.cached(STALE_FOR).ok_or_else(|| {
+                fetched.refresh(TooSoon::GoOn).await;
+                fetched.cached(STALE_FOR).ok_or_else(|| {
                     Refusal::new(
                         ErrorCode::Unavailable,
                         "the keys that verify tokens can't be fetched; try again",
@@ -83,40 +129,70 @@ impl KeySource {
     }
 
     /// Fetches the keys anew, because a token names one that is not there; rate-limited.
-    pub(crate) async fn keys_after_unknown(&self) -> Result<Arc<KeySet>, Refusal> {
-        self.refresh().await;
+    pub(crate) async fn keys_after_unknown(&self) -> Reply<Arc<KeySet>> {
+        if let Source::Fetched(fetched) = &*self.0 {
+            fetched.refresh(TooSoon::Wait).await;
+        }
         self.keys().await
-    }
-
-    fn cached(&self, max_age: Duration) -> Option<Arc<KeySet>> {
-        let Source::Url { cache, .. } = &*self.0 else { return None };
-        let cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        cache.keys.as_ref().filter(|(_, at)| at.elapsed() < max_age).map(|(keys, _)| Arc::clone(keys))
-    }
-
-    async fn refresh(&self) {
-        let Source::Url { url, http, cache, fetching } = &*self.0 else { return };
-        let _one_at_a_time = fetching.lock().await;
-        {
-            let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if cache.tried_at.is_some_and(|at| at.elapsed() < REFRESH_INTERVAL) {
-                return;
-            }
-            cache.tried_at = Some(Instant::now());
-        }
-        match fetch(http, url).await {
-            Ok(keys) => {
-                let mut cache = cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                cache.keys = Some((Arc::new(keys), Instant::now()));
-            }
-            Err(error) => tracing::warn!(%error, %url, "keys stay as they are"),
-        }
     }
 }
 
-async fn fetch(http: &reqwest::Client, url: &Url) -> Result<KeySet, Error> {
-    let response = http.get(url.clone()).send().await?.error_for_status()?;
-    let bytes = crate::client::read_capped(response, MAX_JWKS_BYTES).await?.ok_or(Error::Document)?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| Error::Document)?;
-    Ok(KeySet::from_jwks(text)?)
+impl Fetched {
+    fn cached(&self, max_age: Duration) -> Option<Arc<KeySet>> {
+        let cache = self.cache();
+        cache.keys.as_ref().filter(|(_, at)| at.elapsed() < max_age).map(|(keys, _)| Arc::clone(keys))
+    }
+
+    fn take(&self, keys: KeySet) {
+        self.cache().keys = Some((Arc::new(keys), Instant::now()));
+    }
+
+    /// Fetches once for all who ask meanwhile.
+    async fn refresh(&self, too_soon: TooSoon) {
+        let asked_at = Instant::now();
+        let _one_at_a_time = self.fetching.lock().await;
+        let tried_at = self.cache().tried_at;
+        if let Some(tried_at) = tried_at {
+            // A fetch that began after we asked has seen what we want to see.
+            if tried_at >= asked_at {
+                return;
+            }
+            let next = tried_at + REFRESH_INTERVAL;
+            if Instant::now() < next {
+                if too_soon == TooSoon::GoOn {
+                    return;
+                }
+                let _until_then = tokio::time::timeout_at(next.into(), std::future::pending::<()>()).await;
+            }
+        }
+        self.cache().tried_at = Some(Instant::now());
+        match self.from.fetch().await {
+            Ok(keys) => self.take(keys),
+            Err(error) => {
+                tracing::warn!(
+                    error = &*error as &dyn StdError,
+                    "the keys that verify tokens stay as they are"
+                );
+            }
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FetchKeys for JwksUrl {
+    fn fetch(&self) -> Fetching<'_> {
+        Box::pin(async { Ok(self.get().await?) })
+    }
+}
+
+impl JwksUrl {
+    async fn get(&self) -> Result<KeySet, Error> {
+        let response = self.http.get(self.url.clone()).send().await?.error_for_status()?;
+        let bytes = crate::client::read_capped(response, MAX_JWKS_BYTES).await?.ok_or(Error::Document)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| Error::Document)?;
+        Ok(KeySet::from_jwks(text)?)
+    }
 }

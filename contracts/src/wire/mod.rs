@@ -1,5 +1,6 @@
 //! Bodies on the wire. Every request body refuses fields that it does not know; replies may grow.
 
+pub mod authority;
 pub mod limits;
 pub mod plane;
 pub mod task;

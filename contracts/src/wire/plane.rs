@@ -4,26 +4,38 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, DatasetId, DatasetVersionId, Name, OrgId, Role, Sha256, TaskId, UserId};
+use crate::{AttemptId, DatasetId, DatasetVersionId, KeyId, Name, OrgId, Role, Sha256, TaskId, UserId};
 
-/// `POST /internal/liveness`: which of these attempts are over? Waits until one is, or `wait_ms` is
-/// up. With `wait_ms: 0` it is the first look at an attempt; with a wait it is the feed that a plane
-/// keeps open for exactly the attempts it holds something for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `POST /internal/liveness`: which of these attempts are over, which keys revoked, which users suspended?
+/// Waits until one is, or `wait_ms` is up. With `wait_ms: 0` it is the first look; with a wait it is the feed
+/// that a plane keeps open for exactly what it holds something for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LivenessRequest {
     /// Up to [`limit::LIVENESS_ATTEMPTS`](super::limit::LIVENESS_ATTEMPTS).
     pub attempts: Vec<AttemptId>,
+    /// The keys that signed what the plane was shown; as many at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyId>,
+    /// Users for whom something runs; as many at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserId>,
     /// How long to wait for news, in milliseconds.
     #[serde(default)]
     pub wait_ms: u64,
 }
 
-/// The attempts of the request that have no lease any more.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What of the request has lost its authority.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LivenessReply {
-    /// Over: end what runs for them and refuse their tokens for good.
+    /// Attempts without a lease: end what runs for them and refuse their tokens for good.
     pub dead: Vec<AttemptId>,
+    /// Revoked: end what runs under tokens that they signed, and refuse these for good.
+    #[serde(default)]
+    pub revoked_keys: Vec<KeyId>,
+    /// Suspended: end what runs for them.
+    #[serde(default)]
+    pub suspended_users: Vec<UserId>,
 }
 
 /// `POST /internal/users/resolve`: a verified user's token, as the registry sees the user now.
@@ -87,6 +99,9 @@ pub struct AuditEntry {
     /// Figures and ids: rows, bytes, hash of the SQL. Never SQL, data or secrets.
     #[serde(default)]
     pub detail: serde_json::Value,
+    /// The key that signed the capability behind it; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kid: Option<KeyId>,
 }
 
 /// The planes.

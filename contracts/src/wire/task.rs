@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, Audience, Name, PartitionKey, RunId, S3Prefix, Secret, TaskId};
+use crate::{AttemptId, Audience, Name, ObjectKey, PartitionKey, RunId, S3Prefix, Secret, TaskId};
 
 /// `POST /v1/task/token`: the same grants for another audience, or for the same one with a later end.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,6 +32,10 @@ pub struct CredentialsReply {
     pub region: String,
     /// The keys. The first one writes.
     pub sessions: Vec<SessionCredentials>,
+    /// How many folders of inputs no session reaches, because they did not fit. Their objects are
+    /// read by the addresses of `POST /v1/task/objects`.
+    #[serde(default)]
+    pub folders_by_address: u32,
 }
 
 /// Keys of one session.
@@ -49,6 +53,46 @@ pub struct SessionCredentials {
     pub read: Vec<S3Prefix>,
     /// What may be written (`PutObject`) with them.
     pub write: Vec<S3Prefix>,
+}
+
+/// `POST /v1/task/objects`: addresses of the inputs' objects that no session reaches, in the order
+/// of their keys.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectsRequest {
+    /// Only keys from this one on, itself included. A key's beginning will do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// So many at most; the dispatcher's own page when absent or larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A page of addresses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObjectsReply {
+    /// The page.
+    pub objects: Vec<ObjectAddress>,
+    /// `from` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// When the addresses of this page expire, which is no later than the capability does.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A presigned read of one object, as it was committed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObjectAddress {
+    /// The bucket.
+    pub bucket: String,
+    /// The key.
+    pub key: ObjectKey,
+    /// In bytes.
+    pub size: u64,
+    /// Sent as `If-Match`, in double quotes: the signature covers it.
+    pub etag: String,
+    /// The address, for `GET`. Whoever has it can read the object.
+    pub url: Secret<String>,
 }
 
 /// The answer to `GET /v1/task/context`: what the task is, without secrets.

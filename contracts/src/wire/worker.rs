@@ -230,6 +230,11 @@ pub enum FailureReason {
     LeaseExpired,
     /// A user cancelled it; set by the dispatcher alone.
     Cancelled,
+    /// The key that signed its capability was revoked; set by the dispatcher alone, and counts as a lost
+    /// worker.
+    KeyRevoked,
+    /// The identity of its worker was revoked; set by the dispatcher alone, and counts as a lost worker.
+    WorkerRevoked,
 }
 
 impl FailureReason {
@@ -250,13 +255,24 @@ impl FailureReason {
             Self::WorkerStopping => "worker_stopping",
             Self::LeaseExpired => "lease_expired",
             Self::Cancelled => "cancelled",
+            Self::KeyRevoked => "key_revoked",
+            Self::WorkerRevoked => "worker_revoked",
         }
+    }
+
+    /// Whether the dispatcher alone says it, and no worker.
+    #[must_use]
+    pub const fn is_the_dispatchers(self) -> bool {
+        matches!(self, Self::LeaseExpired | Self::Cancelled | Self::KeyRevoked | Self::WorkerRevoked)
     }
 
     /// Whether it uses up one of the job's retries. A lost worker does not.
     #[must_use]
     pub const fn counts_as_failure(self) -> bool {
-        !matches!(self, Self::Launch | Self::WorkerStopping | Self::LeaseExpired)
+        !matches!(
+            self,
+            Self::Launch | Self::WorkerStopping | Self::LeaseExpired | Self::KeyRevoked | Self::WorkerRevoked
+        )
     }
 }
 

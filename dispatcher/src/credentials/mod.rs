@@ -1,14 +1,40 @@
 //! Keys for the object store that reach what a capability does, and no further.
+//!
+//! | what | where |
+//! |---|---|
+//! | what a capability means to the store | [`policy`], [`pack`] |
+//! | sessions of AWS, or of whatever speaks STS | [`sts`] |
+//! | one attempt's sessions, minted once and renewed in time | [`issue`] |
+//! | presigned reads, where inputs do not fit into sessions | [`addresses`] |
 
+pub mod addresses;
+pub mod arn;
+pub mod issue;
+pub mod pack;
 pub mod policy;
+pub mod sts;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use trace_contracts::{AttemptId, OrgId, Secret, TaskId};
+use serde::Deserialize;
+use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
 
+pub use arn::Partition;
+pub use pack::Packed;
 pub use policy::{ManifestPrefixes, SessionPolicy, session_policies};
+
+/// Where sessions come from, as an operator configures it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Nowhere: tasks read through the query service alone.
+    #[default]
+    None,
+    /// STS: a role that the dispatcher assumes for each session.
+    Sts(Box<sts::Config>),
+}
 
 /// A session to mint.
 #[derive(Debug, Clone)]
@@ -19,6 +45,8 @@ pub struct SessionRequest {
     pub task: TaskId,
     /// The attempt that it is for.
     pub attempt: AttemptId,
+    /// The key that signed the capability it was asked for with, for the store's audit entries.
+    pub kid: KeyId,
     /// What it may do.
     pub policy: SessionPolicy,
     /// How long it holds.
@@ -38,20 +66,65 @@ pub struct SessionKeys {
     pub expires_at: DateTime<Utc>,
 }
 
+/// What a store's sessions can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// The partition of every ARN in a policy.
+    pub partition: Partition,
+    /// The shortest session.
+    pub shortest: Duration,
+    /// The longest session.
+    pub longest: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
+        Self { partition: Partition::aws(), shortest: Duration::from_secs(1), longest: hours(12) }
+    }
+}
+
+impl Rules {
+    /// The session's length that is nearest to the wanted one.
+    #[must_use]
+    pub fn within(&self, wanted: Duration) -> Duration {
+        wanted.min(self.longest).max(self.shortest)
+    }
+}
+
 /// Why the store gave no session, or could not end one.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// This installation has none to give.
     #[error("this installation hands out no object store credentials: read inputs through the query service")]
     NotOffered,
-    /// The store, or whoever mints for it, failed.
+    /// The store, or whoever mints for it, can't be reached or failed.
     #[error("the object store gave no session: {0}")]
     Unavailable(String),
+    /// Too many sessions were asked for, and waiting did not help.
+    #[error("the object store mints too many sessions just now: {0}")]
+    Throttled(String),
+    /// The policy has too much in it, by whatever the store measures.
+    #[error("a session policy of {chars} characters is too large for the object store: {reason}")]
+    PolicyTooLarge {
+        /// The policy's length.
+        chars: usize,
+        /// What the store says, with a percentage where it gives one.
+        reason: String,
+    },
+    /// Nothing that waiting changes: an operator has to.
+    #[error("the object store's sessions are set up wrong: {0}")]
+    Setup(String),
 }
 
 /// Mints sessions of the object store: STS in AWS, the embedded store's own sessions on one machine.
 #[async_trait]
 pub trait CredentialMinter: Send + Sync {
+    /// What sessions can be.
+    fn rules(&self) -> Rules {
+        Rules::default()
+    }
+
     /// Mints one session, limited by its policy.
     ///
     /// # Errors

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use trace_contracts::{Capability, DatasetVersionId, Manifest, S3Prefix, Sha256, location::iam_escape};
+use trace_contracts::{
+    Capability, DatasetVersionId, InputGrant, Manifest, S3Prefix, Sha256, location::iam_escape,
+};
+use trace_controls::{Protection, stands};
+
+use super::{arn::Partition, pack::Packed};
 
 /// IAM takes no longer session policy.
 pub const MAX_POLICY_CHARS: usize = 2048;
@@ -33,11 +38,9 @@ pub enum Error {
     /// An object does not lie where attempts of the capability's org write.
     #[error("the object `{0}` of an input lies outside the org's data")]
     ForeignObject(String),
-    /// The inputs lie in more folders than sessions can reach.
-    #[error(
-        "the inputs lie in too many folders for {MAX_SESSIONS} sessions: read them through the query service, or gather partitions in a job before this one"
-    )]
-    TooMany,
+    /// The attempt's own folders make a policy that is too long. Folders that the platform names don't.
+    #[error("the attempt's own folders have names too long for a session policy")]
+    OwnFoldersTooLong,
 }
 
 /// The manifests whose objects the capability may read as they are. An input with hidden rows or
@@ -45,7 +48,8 @@ pub enum Error {
 #[must_use]
 pub fn readable_manifests(capability: &Capability) -> BTreeSet<(DatasetVersionId, Sha256)> {
     let inputs = capability.grants().inputs.values();
-    inputs.filter(|input| input.allows_object_reads()).map(|input| (input.version, input.manifest)).collect()
+    let readable = |input: &&InputGrant| input.allows_object_reads() || !stands(Protection::FilteredObjects);
+    inputs.filter(readable).map(|input| (input.version, input.manifest)).collect()
 }
 
 /// The output folders of the attempts that wrote a manifest's objects: exactly those, and never a
@@ -55,95 +59,119 @@ pub fn readable_manifests(capability: &Capability) -> BTreeSet<(DatasetVersionId
 /// [`Error::ForeignObject`] when an object lies anywhere else.
 pub fn prefixes_of(capability: &Capability, manifest: &Manifest) -> Result<BTreeSet<S3Prefix>, Error> {
     let org = capability.org().to_string();
-    manifest
-        .objects
-        .iter()
-        .map(|object| {
-            let foreign = || Error::ForeignObject(object.key.to_string());
-            // data/<org>/<run>/<task>/<attempt>/out/<object>
-            let segments: Vec<&str> = object.key.as_str().splitn(7, '/').collect();
-            match segments[..] {
-                ["data", of, run, task, attempt, "out", _] if of == org => {
-                    let prefix = format!("s3://{}/data/{of}/{run}/{task}/{attempt}/out/", manifest.bucket);
-                    prefix.parse().map_err(|_| foreign())
-                }
-                _ => Err(foreign()),
-            }
-        })
-        .collect()
+    manifest.objects.iter().map(|object| folder_of(&org, &manifest.bucket, object.key.as_str())).collect()
 }
 
-/// The policies of an attempt's sessions. The first one writes output and scratch, and reads
-/// scratch and as many inputs as fit; each further one reads more inputs.
+/// The output folder of the attempt that wrote an object: `data/ORG/RUN/TASK/ATTEMPT/out/`.
+///
+/// # Errors
+/// [`Error::ForeignObject`] when the object lies anywhere else.
+pub fn folder_of(org: &str, bucket: &str, key: &str) -> Result<S3Prefix, Error> {
+    let foreign = || Error::ForeignObject(key.to_owned());
+    let segments: Vec<&str> = key.splitn(7, '/').collect();
+    match segments[..] {
+        ["data", of, run, task, attempt, "out", _] if of == org => {
+            let prefix = format!("s3://{bucket}/data/{of}/{run}/{task}/{attempt}/out/");
+            prefix.parse().map_err(|_| foreign())
+        }
+        _ => Err(foreign()),
+    }
+}
+
+/// The policies of an attempt's sessions: as few as hold all inputs, and [`MAX_SESSIONS`] at most. The
+/// first one writes output and scratch, and reads scratch; folders of inputs go where there is room.
 ///
 /// # Errors
 /// See [`Error`].
 pub fn session_policies(
+    partition: &Partition,
     capability: &Capability,
     manifests: &ManifestPrefixes,
-) -> Result<Vec<SessionPolicy>, Error> {
+) -> Result<Packed, Error> {
     let grants = capability.grants();
     let mut inputs = BTreeSet::new();
     for (_, hash) in readable_manifests(capability) {
         inputs.extend(manifests.get(&hash).ok_or(Error::UnknownManifest(hash))?.iter().cloned());
     }
-    let write = vec![grants.output.clone(), grants.scratch.clone()];
-    let mut open = SessionPolicy::new(vec![grants.scratch.clone()], write);
-    let mut done = Vec::new();
-    for input in inputs {
-        match open.with(&input) {
-            Some(wider) => open = wider,
-            None => done.push(std::mem::replace(&mut open, SessionPolicy::new(vec![input], Vec::new()))),
-        }
-    }
-    done.push(open);
-    let fits = done.len() <= MAX_SESSIONS
-        && done.iter().all(|policy| policy.document.chars().count() <= MAX_POLICY_CHARS);
-    if fits { Ok(done) } else { Err(Error::TooMany) }
+    let own = SessionPolicy::new(
+        partition,
+        vec![grants.scratch.clone()],
+        vec![grants.output.clone(), grants.scratch.clone()],
+    );
+    super::pack::pack(partition, own, inputs).ok_or(Error::OwnFoldersTooLong)
 }
 
 impl SessionPolicy {
-    fn new(read: Vec<S3Prefix>, write: Vec<S3Prefix>) -> Self {
-        Self { document: document(&read, &write), read, write }
+    /// Reads and writes these folders.
+    #[must_use]
+    pub fn new(partition: &Partition, read: Vec<S3Prefix>, write: Vec<S3Prefix>) -> Self {
+        Self { document: document(partition, &read, &write), read, write }
     }
 
-    /// The same and one more prefix to read, if that fits.
-    fn with(&self, input: &S3Prefix) -> Option<Self> {
-        let read = self.read.iter().chain([input]).cloned().collect();
-        let wider = Self::new(read, self.write.clone());
-        (wider.document.chars().count() <= MAX_POLICY_CHARS).then_some(wider)
+    /// Characters of the document, as IAM counts them.
+    #[must_use]
+    pub fn chars(&self) -> usize {
+        self.document.chars().count()
     }
 }
 
-fn document(read: &[S3Prefix], write: &[S3Prefix]) -> String {
-    let mut statements = vec![json!({
-        "Effect": "Allow", "Action": "s3:GetObject", "Resource": read.iter().map(objects).collect::<Vec<_>>(),
-    })];
+fn document(partition: &Partition, read: &[S3Prefix], write: &[S3Prefix]) -> String {
+    let objects = |prefixes: &[S3Prefix]| -> Vec<String> {
+        prefixes.iter().map(|prefix| objects(partition, prefix)).collect()
+    };
+    let mut statements =
+        vec![json!({ "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects(read) })];
     if !write.is_empty() {
         statements.push(json!({
             "Effect": "Allow",
             "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
-            "Resource": write.iter().map(objects).collect::<Vec<_>>(),
+            "Resource": objects(write),
         }));
     }
     let listed: BTreeSet<&S3Prefix> = read.iter().chain(write).collect();
     let buckets: BTreeSet<&str> = listed.iter().map(|prefix| prefix.bucket()).collect();
     for bucket in buckets {
         let prefixes = listed.iter().filter(|prefix| prefix.bucket() == bucket);
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": format!("arn:aws:s3:::{bucket}"),
-            // `StringEquals` takes no pattern, but variables are resolved in it all the same.
-            "Condition": { "StringEquals": { "s3:prefix": prefixes.map(|one| iam_escape(one.key_prefix())).collect::<Vec<_>>() } },
-        }));
+        statements.push(listing(partition, bucket, prefixes.map(|prefix| exactly(prefix)).collect()));
     }
-    json!({ "Version": "2012-10-17", "Statement": Value::Array(statements) }).to_string()
+    let document = json!({ "Version": "2012-10-17", "Statement": Value::Array(statements) });
+    ascii(&document.to_string())
+}
+
+/// The statement that allows to list some folders of a bucket.
+pub(super) fn listing(partition: &Partition, bucket: &str, prefixes: Vec<String>) -> Value {
+    json!({
+        "Effect": "Allow",
+        "Action": "s3:ListBucket",
+        "Resource": format!("arn:{}:s3:::{bucket}", partition.as_str()),
+        "Condition": { "StringEquals": { "s3:prefix": prefixes } },
+    })
 }
 
 /// Every object in the folder.
-fn objects(prefix: &S3Prefix) -> String {
-    format!("arn:aws:s3:::{}/{}*", prefix.bucket(), prefix.iam_escaped())
+pub(super) fn objects(partition: &Partition, prefix: &S3Prefix) -> String {
+    format!("arn:{}:s3:::{}/{}*", partition.as_str(), prefix.bucket(), prefix.iam_escaped())
+}
+
+/// The folder itself. `StringEquals` takes no pattern, but variables are resolved in it all the same.
+pub(super) fn exactly(prefix: &S3Prefix) -> String {
+    iam_escape(prefix.key_prefix())
+}
+
+/// JSON with every character outside of ASCII escaped: STS takes no policy with a character past
+/// U+00FF, and keys may have those.
+pub(super) fn ascii(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]

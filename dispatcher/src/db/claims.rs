@@ -92,6 +92,65 @@ pub async fn answered(conn: &mut PgConnection, claims: &[Uuid]) -> Result<Vec<Cl
     Ok(rows.collect())
 }
 
+/// Whether claims were answered at once.
+#[derive(Debug)]
+pub enum AtOnce {
+    /// They were: each lease with the claim that it belongs to.
+    Taken(Vec<(ClaimId, LeaseRow)>),
+    /// One of them was answered before, and nothing was taken for any.
+    AnsweredBefore,
+}
+
+/// What [`lock`], [`answered`] and [`take`] do for claims of whatever is ready, in one statement that is a
+/// transaction by itself (`migrations/0004_claim.sql`).
+///
+/// # Errors
+/// When the database fails. The numbers that may have been used then are not used again.
+pub async fn take_at_once(
+    conn: &mut PgConnection,
+    slots: &[Slot],
+    ids: &mut Reserved,
+    lease_seconds: f64,
+) -> Result<AtOnce, Error> {
+    let mut turns = turns(slots);
+    turns.truncate(ids.left());
+    let found = sqlx::query!(
+        r#"-- claims::take_at_once
+        select answered as "answered!", attempt_id, lease_token, task_id, worker_id, claim_id, failures, losses,
+            started_at, expires_at
+        from claim_tasks($1, $2, $3, $4, $5)"#,
+        &slots.iter().map(|slot| slot.worker.get()).collect::<Vec<_>>(),
+        &slots.iter().map(|slot| slot.claim.get()).collect::<Vec<_>>(),
+        &turns,
+        ids.next(),
+        lease_seconds
+    )
+    .fetch_all(conn)
+    .await;
+    // An answer that is lost does not say what was committed.
+    ids.used(found.as_ref().map_or(turns.len(), Vec::len));
+    let mut taken = Vec::new();
+    for row in found? {
+        if row.answered {
+            return Ok(AtOnce::AnsweredBefore);
+        }
+        let absent = || Error::corrupt("a claim", "a lease lacks a column");
+        let columns = Columns {
+            attempt_id: row.attempt_id.ok_or_else(absent)?,
+            lease_token: row.lease_token.ok_or_else(absent)?,
+            task_id: row.task_id.ok_or_else(absent)?,
+            worker_id: row.worker_id.ok_or_else(absent)?,
+            failures: row.failures.ok_or_else(absent)?,
+            losses: row.losses.ok_or_else(absent)?,
+            started_at: row.started_at.ok_or_else(absent)?,
+            expires_at: row.expires_at.ok_or_else(absent)?,
+        };
+        let claim = row.claim_id.ok_or_else(absent)?;
+        taken.push((ClaimId::from_uuid(claim), LeaseRow::try_from(columns)?));
+    }
+    Ok(AtOnce::Taken(taken))
+}
+
 /// Moves ready tasks to `leases`, deals them out to the slots in turns, and remembers which claim was
 /// given what. With `only`, no other tasks than these. Claims must be
 /// locked ([`lock`]). Answers each lease with the claim that it belongs to.

@@ -19,6 +19,8 @@ pub struct Due {
     pub next_start: Option<f64>,
     /// Claims are remembered that nobody asks again for.
     pub stale_claims: bool,
+    /// Something runs whose authority is over: a dispatcher stopped before it had taken it back.
+    pub unauthorised: bool,
 }
 
 /// What is due by the database's clock.
@@ -32,7 +34,13 @@ pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
             (select extract(epoch from min(not_before) - now())::double precision from delayed) as next_ready,
             (select extract(epoch from min(expires_at) - now())::double precision from leases) as next_expiry,
             exists (select from held) as "held!",
-            exists (select from claims where claimed_at < now() - interval '1 hour') as "stale_claims!""#
+            exists (select from claims where claimed_at < now() - interval '1 hour') as "stale_claims!",
+            exists (select from leases where started_at <
+                    (select max(stopped_at) from signing_keys where revoked_at is not null))
+                or exists (select from users u join runs r on r.triggered_by = u.user_id
+                    where u.suspended_at is not null and r.state = 'running')
+                or exists (select from workers w join leases l on l.worker_id = w.worker_id
+                    where w.revoked_at is not null) as "unauthorised!""#
     )
     .fetch_one(conn)
     .await?;
@@ -43,6 +51,7 @@ pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
         held: row.held,
         next_start: None,
         stale_claims: row.stale_claims,
+        unauthorised: row.unauthorised,
     })
 }
 

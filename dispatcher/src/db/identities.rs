@@ -1,5 +1,6 @@
 //! `workers` and `orgs`: who the platform itself consists of.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use trace_contracts::{OrgId, Sha256, WorkerId};
 
@@ -50,6 +51,22 @@ pub async fn upsert(
     .fetch_one(conn)
     .await?;
     Ok(WorkerId::from_db(id))
+}
+
+/// Revokes an identity by its name; one that was revoked before keeps its time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke(conn: &mut PgConnection, name: &str) -> Result<Option<(WorkerId, DateTime<Utc>)>, Error> {
+    let found = sqlx::query!(
+        r#"-- identities::revoke
+        update workers set revoked_at = coalesce(revoked_at, now()) where name = $1
+        returning worker_id, revoked_at as "revoked_at!""#,
+        name
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(found.map(|row| (WorkerId::from_db(row.worker_id), row.revoked_at)))
 }
 
 /// Makes sure that an org is there.

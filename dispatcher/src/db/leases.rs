@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use trace_contracts::{AttemptId, LeaseToken, RunId, TaskId, WorkerId, wire::worker::Fence};
+use trace_contracts::{AttemptId, KeyId, LeaseToken, RunId, TaskId, WorkerId, wire::worker::Fence};
 use uuid::Uuid;
 
-use super::Error;
+use super::{
+    Error,
+    notify::{Channel, IDS_PER_PAYLOAD},
+};
 
 /// A lease.
 #[derive(Debug, Clone)]
@@ -144,57 +147,52 @@ impl ShownFence {
     }
 }
 
-/// The leases whose fences are current, without a lock: for what is prepared before a transaction.
+/// Tells everybody that the authority of these attempts is over, as far as their fences are current;
+/// answers their leases, without a lock. One statement, which may be a transaction by itself: news are
+/// worth nothing after a crash, so it does not wait for the disk.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn peek(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<LeaseRow>, Error> {
+pub async fn cut(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<LeaseRow>, Error> {
     let FenceColumns { attempts, tokens, workers, tasks } = FenceColumns::of(shown);
-    let found = sqlx::query_as!(
-        Columns,
-        "-- leases::peek
-        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
-            l.expires_at
-        from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
-            as f(attempt_id, lease_token, worker_id, task_id)
-        join leases l on l.attempt_id = f.attempt_id and l.lease_token = f.lease_token
-            and l.worker_id = f.worker_id and l.task_id = f.task_id
-        where l.expires_at > now()",
+    let found = sqlx::query!(
+        r#"-- leases::cut
+        with current as materialized (
+            select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+                l.expires_at, row_number() over () as n
+            from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
+                as f(attempt_id, lease_token, worker_id, task_id)
+            join leases l on l.attempt_id = f.attempt_id and l.lease_token = f.lease_token
+                and l.worker_id = f.worker_id and l.task_id = f.task_id
+            where l.expires_at > now()
+        ), told as materialized (
+            select pg_notify($5, string_agg(attempt_id::text, ',')) from current group by (n - 1) / $6
+        )
+        select attempt_id as "attempt_id!", lease_token as "lease_token!", task_id as "task_id!",
+            worker_id as "worker_id!", failures as "failures!", losses as "losses!",
+            started_at as "started_at!", expires_at as "expires_at!",
+            set_config('synchronous_commit', 'off', true) as unwaited
+        from current where (select count(*) from told) >= 0"#,
         &attempts,
         &tokens,
         &workers,
-        &tasks
+        &tasks,
+        Channel::Cut.as_str(),
+        i64::try_from(IDS_PER_PAYLOAD).unwrap_or(i64::MAX)
     )
     .fetch_all(conn)
     .await?;
-    rows(found)
-}
-
-/// The leases whose fences are current, locked until the transaction ends.
-///
-/// # Errors
-/// When the database fails.
-pub async fn hold(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<LeaseRow>, Error> {
-    let FenceColumns { attempts, tokens, workers, tasks } = FenceColumns::of(shown);
-    let found = sqlx::query_as!(
-        Columns,
-        "-- leases::hold
-        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
-            l.expires_at
-        from unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bigint[])
-            as f(attempt_id, lease_token, worker_id, task_id)
-        join leases l on l.attempt_id = f.attempt_id and l.lease_token = f.lease_token
-            and l.worker_id = f.worker_id and l.task_id = f.task_id
-        where l.expires_at > clock_timestamp()
-        order by l.attempt_id for update of l",
-        &attempts,
-        &tokens,
-        &workers,
-        &tasks
-    )
-    .fetch_all(conn)
-    .await?;
-    rows(found)
+    let columns = found.into_iter().map(|row| Columns {
+        attempt_id: row.attempt_id,
+        lease_token: row.lease_token,
+        task_id: row.task_id,
+        worker_id: row.worker_id,
+        failures: row.failures,
+        losses: row.losses,
+        started_at: row.started_at,
+        expires_at: row.expires_at,
+    });
+    rows(columns.collect())
 }
 
 /// Attempts whose lease has run out, and their tasks; without a lock.
@@ -255,23 +253,71 @@ pub async fn hold_run(conn: &mut PgConnection, run: RunId) -> Result<Vec<LeaseRo
     rows(found)
 }
 
-/// The lease of an attempt, if it holds.
+/// The leases of these attempts, locked, whether or not they have run out.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn current(conn: &mut PgConnection, attempt: AttemptId) -> Result<Option<LeaseRow>, Error> {
+pub async fn hold_attempts(conn: &mut PgConnection, attempts: &[i64]) -> Result<Vec<LeaseRow>, Error> {
     let found = sqlx::query_as!(
         Columns,
-        "-- leases::current
+        "-- leases::hold_attempts
         select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
             l.expires_at
         from leases l
-        where l.attempt_id = $1 and l.expires_at > now()",
-        attempt.get()
+        where l.attempt_id = any($1)
+        order by l.attempt_id for update of l",
+        attempts
+    )
+    .fetch_all(conn)
+    .await?;
+    rows(found)
+}
+
+/// The lease of an attempt, if it holds and the key is not revoked that signed what was shown for it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn current_under(
+    conn: &mut PgConnection,
+    attempt: AttemptId,
+    kid: &KeyId,
+) -> Result<Option<LeaseRow>, Error> {
+    let found = sqlx::query_as!(
+        Columns,
+        "-- leases::current_under
+        select l.attempt_id, l.lease_token, l.task_id, l.worker_id, l.failures, l.losses, l.started_at,
+            l.expires_at
+        from leases l
+        where l.attempt_id = $1 and l.expires_at > now()
+            and not exists (select from signing_keys k where k.kid = $2 and k.revoked_at is not null)",
+        attempt.get(),
+        kid.as_str()
     )
     .fetch_optional(conn)
     .await?;
     found.map(LeaseRow::try_from).transpose()
+}
+
+/// Attempts of a worker that is revoked, or of all that are, and their tasks; without a lock.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_revoked_workers(
+    conn: &mut PgConnection,
+    worker: Option<WorkerId>,
+    limit: i64,
+) -> Result<Vec<(AttemptId, TaskId)>, Error> {
+    let found = sqlx::query!(
+        "-- leases::of_revoked_workers
+        select l.attempt_id, l.task_id from workers w join leases l on l.worker_id = w.worker_id
+        where w.revoked_at is not null and ($1::bigint is null or w.worker_id = $1)
+        order by l.attempt_id limit $2",
+        worker.map(WorkerId::get),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(found.iter().map(|row| (AttemptId::from_db(row.attempt_id), TaskId::from_db(row.task_id))).collect())
 }
 
 /// Those of these attempts that have no lease that holds.

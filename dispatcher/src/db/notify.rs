@@ -18,11 +18,14 @@ pub enum Channel {
     Cut,
     /// An attempt has new log lines. The payload names it.
     Logs,
+    /// Keys, users or workers have got or lost authority.
+    Authority,
 }
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs];
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs, Self::Authority];
 
     /// The channel's name.
     #[must_use]
@@ -33,12 +36,35 @@ impl Channel {
             Self::Ended => "trace_ended",
             Self::Cut => "trace_cut",
             Self::Logs => "trace_logs",
+            Self::Authority => "trace_authority",
         }
     }
 }
 
 /// A payload has less than 8,000 bytes; an id has at most 19 digits and a comma.
-const IDS_PER_PAYLOAD: usize = 390;
+pub(super) const IDS_PER_PAYLOAD: usize = 390;
+
+/// One piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// What it is about.
+    pub channel: Channel,
+    /// What else there is to say.
+    pub payload: String,
+}
+
+impl News {
+    /// News that need no more words.
+    #[must_use]
+    pub const fn plain(channel: Channel) -> Self {
+        Self { channel, payload: String::new() }
+    }
+
+    /// News of attempts: as many as it takes to name all of them.
+    pub fn of(channel: Channel, attempts: &[AttemptId]) -> impl Iterator<Item = Self> {
+        attempts.chunks(IDS_PER_PAYLOAD).map(move |some| Self { channel, payload: payload(some) })
+    }
+}
 
 /// Sends news without a payload.
 ///
@@ -69,17 +95,6 @@ pub async fn send_attempts(
     )
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-/// Lets this transaction commit without waiting for the disk: for those that hold nothing but news.
-///
-/// # Errors
-/// When the database fails.
-pub async fn skip_disk(conn: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query!("-- notify::skip_disk\nselect set_config('synchronous_commit', 'off', true)")
-        .fetch_one(conn)
-        .await?;
     Ok(())
 }
 

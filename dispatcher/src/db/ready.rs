@@ -42,34 +42,6 @@ pub(super) fn stored(count: u32) -> i16 {
     i16::try_from(count).unwrap_or(i16::MAX)
 }
 
-/// Makes tasks ready that are under no limit and have priority 0.
-///
-/// # Errors
-/// When the database fails, or one of them is ready already.
-pub async fn insert(conn: &mut PgConnection, due: &[Due]) -> Result<(), Error> {
-    let tasks: Vec<i64> = due.iter().map(|one| one.task.get()).collect();
-    if due.iter().all(|one| one.failures == 0 && one.losses == 0) {
-        sqlx::query!(
-            "-- ready::insert\ninsert into ready (task_id) select * from unnest($1::bigint[])",
-            &tasks
-        )
-        .execute(conn)
-        .await?;
-        return Ok(());
-    }
-    sqlx::query!(
-        "-- ready::insert_again
-        insert into ready (task_id, failures, losses)
-        select * from unnest($1::bigint[], $2::smallint[], $3::smallint[])",
-        &tasks,
-        &due.iter().map(|one| stored(one.failures)).collect::<Vec<_>>(),
-        &due.iter().map(|one| stored(one.losses)).collect::<Vec<_>>()
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// Makes tasks ready that are under no limit and have a priority: each with the minutes by which it
 /// moves ahead.
 ///

@@ -169,30 +169,6 @@ pub async fn lock(conn: &mut PgConnection, runs: &[i64]) -> Result<Vec<LockedRow
         .collect()
 }
 
-/// Writes what changed of locked runs.
-///
-/// # Errors
-/// When the database fails, or a run is gone although it was locked.
-pub async fn advance(conn: &mut PgConnection, runs: &[(RunId, Progress)]) -> Result<(), Error> {
-    let changed = sqlx::query!(
-        "-- runs::advance
-        update runs r set state = n.state, tasks_open = n.open, tasks_succeeded = n.succeeded,
-            tasks_dead = n.dead, finished_at = case when n.state = 'running' then null else now() end
-        from unnest($1::bigint[], $2::text[], $3::integer[], $4::integer[], $5::integer[])
-            as n(run_id, state, open, succeeded, dead)
-        where r.run_id = n.run_id",
-        &runs.iter().map(|(run, _)| run.get()).collect::<Vec<_>>(),
-        &runs.iter().map(|(_, progress)| progress.state.as_str().to_owned()).collect::<Vec<_>>(),
-        &runs.iter().map(|(_, progress)| progress.open).collect::<Vec<_>>(),
-        &runs.iter().map(|(_, progress)| progress.succeeded).collect::<Vec<_>>(),
-        &runs.iter().map(|(_, progress)| progress.dead).collect::<Vec<_>>()
-    )
-    .execute(conn)
-    .await?
-    .rows_affected();
-    super::exactly("a run that advances", runs.len(), changed)
-}
-
 /// What of these runs never changes.
 ///
 /// # Errors
@@ -283,7 +259,7 @@ fn numbers(pins: &BTreeMap<Name, DatasetVersionId>) -> BTreeMap<&Name, i64> {
     pins.iter().map(|(name, version)| (name, version.get())).collect()
 }
 
-fn state(text: &str) -> Result<RunState, Error> {
+pub(super) fn state(text: &str) -> Result<RunState, Error> {
     [RunState::Running, RunState::Succeeded, RunState::Failed, RunState::Cancelled]
         .into_iter()
         .find(|state| state.as_str() == text)

@@ -179,29 +179,6 @@ pub async fn datasets_of(
     Ok(found.iter().map(|row| pair(row.dataset_version_id, row.dataset_id)).collect())
 }
 
-/// Counts committed partitions in; answers the versions that still miss some. One that would be
-/// complete is left as it is: [`complete`] does that, with its manifest.
-///
-/// # Errors
-/// When the database fails.
-pub async fn advance(
-    conn: &mut PgConnection,
-    added: &[(DatasetVersionId, i32)],
-) -> Result<Vec<DatasetVersionId>, Error> {
-    let partial = sqlx::query_scalar!(
-        "-- versions::advance
-        update dataset_versions v set partitions_done = v.partitions_done + n.added
-        from unnest($1::bigint[], $2::integer[]) as n(dataset_version_id, added)
-        where v.dataset_version_id = n.dataset_version_id and v.partitions_done + n.added < v.partitions_total
-        returning v.dataset_version_id",
-        &added.iter().map(|(version, _)| version.get()).collect::<Vec<_>>(),
-        &added.iter().map(|(_, count)| *count).collect::<Vec<_>>()
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(partial.into_iter().map(DatasetVersionId::from_db).collect())
-}
-
 /// Completes versions of which every partition is committed.
 ///
 /// # Errors

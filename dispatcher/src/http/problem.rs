@@ -3,7 +3,7 @@
 use trace_contracts::ErrorCode;
 use trace_plane::Refusal;
 
-use crate::{batcher::Unanswered, credentials, db, mint, outputs, task};
+use crate::{batcher::Unanswered, credentials, db, keys, mint, outputs, task};
 
 impl From<db::Error> for Refusal {
     fn from(error: db::Error) -> Self {
@@ -52,6 +52,7 @@ impl From<&task::Error> for Refusal {
             task::Error::Plan(_) | task::Error::Manifest(_) => return Self::internal(error),
             task::Error::NoRoom(full) => return no_room(full),
             task::Error::NotFound(_) => ErrorCode::NotFound,
+            task::Error::Suspended => ErrorCode::Forbidden,
             task::Error::UnknownDataset(_)
             | task::Error::EmptyDataset(_)
             | task::Error::RunEnded(_)
@@ -80,26 +81,60 @@ impl From<mint::Error> for Refusal {
             mint::Error::TooLong(_) => Self::new(ErrorCode::LimitExceeded, error.to_string()),
             mint::Error::TimeUp => Self::new(ErrorCode::Revoked, error.to_string()),
             mint::Error::Sign(cause) => Self::internal(cause),
+            mint::Error::Key(cause) => Self::from(cause),
         }
+    }
+}
+
+impl From<&keys::Error> for Refusal {
+    fn from(error: &keys::Error) -> Self {
+        if let keys::Error::Db(error) = error {
+            return Self::from(error);
+        }
+        tracing::error!(error = error as &dyn std::error::Error, "no key to sign with");
+        Self::new(
+            ErrorCode::Unavailable,
+            "this dispatcher has no key to sign with right now; its log says why",
+        )
+    }
+}
+
+impl From<keys::Error> for Refusal {
+    fn from(error: keys::Error) -> Self {
+        Self::from(&error)
     }
 }
 
 impl From<credentials::policy::Error> for Refusal {
     fn from(error: credentials::policy::Error) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<credentials::addresses::Error> for Refusal {
+    fn from(error: credentials::addresses::Error) -> Self {
+        use credentials::addresses::Error;
         match error {
-            credentials::policy::Error::TooMany => Self::new(ErrorCode::LimitExceeded, error.to_string()),
-            _ => Self::internal(&error),
+            Error::TooMany(_) => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+            Error::Expiring => Self::new(ErrorCode::TokenExpired, error.to_string()),
+            Error::Object(_) | Error::Sign(_) => Self::internal(&error),
         }
     }
 }
 
 impl From<credentials::Error> for Refusal {
     fn from(error: credentials::Error) -> Self {
-        let code = match error {
-            credentials::Error::NotOffered => ErrorCode::Forbidden,
-            credentials::Error::Unavailable(_) => ErrorCode::Unavailable,
-        };
-        Self::new(code, error.to_string())
+        use credentials::Error;
+        match error {
+            Error::NotOffered => Self::new(ErrorCode::Forbidden, error.to_string()),
+            Error::Unavailable(_) | Error::Throttled(_) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "no session was minted");
+                let detail = "the object store gives no sessions right now; try again";
+                Self::new(ErrorCode::Unavailable, detail)
+            }
+            // The log says what to do; a task is told nothing of how the installation is set up.
+            Error::PolicyTooLarge { .. } | Error::Setup(_) => Self::internal(&error),
+        }
     }
 }
 

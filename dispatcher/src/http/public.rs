@@ -10,7 +10,7 @@ use axum::{
 use trace_plane::Reply;
 
 use super::{Caller, Route};
-use crate::{App, db};
+use crate::{App, config::JWKS_MAX_AGE, db};
 
 /// The public routes.
 #[must_use]
@@ -22,13 +22,19 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-/// The public halves of the signing keys.
-async fn jwks(State(app): State<App>) -> impl IntoResponse {
+/// The public halves of the signing keys. The database is asked each time: a plane that asks because of a key
+/// that another dispatcher has made a moment ago must find it.
+async fn jwks(State(app): State<App>) -> Reply<impl IntoResponse> {
+    app.keys.refresh(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60")),
+        (
+            header::CACHE_CONTROL,
+            HeaderValue::from_str(&format!("public, max-age={JWKS_MAX_AGE}"))
+                .unwrap_or(HeaderValue::from_static("no-store")),
+        ),
     ];
-    (headers, app.keys.jwks().to_owned())
+    Ok((headers, app.keys.jwks()))
 }
 
 /// The process answers.

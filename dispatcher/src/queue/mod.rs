@@ -14,18 +14,19 @@ use sqlx::PgConnection;
 use tokio::sync::{broadcast, watch};
 use trace_contracts::{AttemptId, TaskId};
 
-use crate::db;
+use crate::db::{self, notify::News};
 
 /// Announces tasks that are ready.
 #[async_trait]
 pub trait WakeUps: Send + Sync {
     /// Called in the transaction that makes `tasks` ready, and takes effect when it commits: an
     /// adapter for a queue outside the database writes outbox rows here and sends them afterwards,
-    /// in batches of what its queue takes.
+    /// in batches of what its queue takes. Answers the news that the transaction sends with its own,
+    /// which costs no statement more.
     ///
     /// # Errors
     /// When the database fails.
-    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<(), db::Error>;
+    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<News>, db::Error>;
 }
 
 /// What this dispatcher has heard, for those who wait; cheap to clone.
@@ -36,6 +37,7 @@ pub struct Signals(Arc<Channels>);
 struct Channels {
     ready: watch::Sender<u64>,
     later: watch::Sender<u64>,
+    authority: watch::Sender<u64>,
     logs: broadcast::Sender<AttemptId>,
 }
 
@@ -47,6 +49,7 @@ impl Default for Signals {
         Self(Arc::new(Channels {
             ready: watch::Sender::new(0),
             later: watch::Sender::new(0),
+            authority: watch::Sender::new(0),
             logs: broadcast::Sender::new(LOG_NEWS),
         }))
     }
@@ -65,6 +68,12 @@ impl Signals {
         self.0.later.subscribe()
     }
 
+    /// Changes whenever keys, users or workers may have got or lost authority.
+    #[must_use]
+    pub fn authority(&self) -> watch::Receiver<u64> {
+        self.0.authority.subscribe()
+    }
+
     /// Attempts that have new log lines.
     #[must_use]
     pub fn logs(&self) -> broadcast::Receiver<AttemptId> {
@@ -79,6 +88,11 @@ impl Signals {
     /// The next due time may have come nearer.
     pub fn tell_later(&self) {
         self.0.later.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Keys, users or workers may have got or lost authority.
+    pub fn tell_authority(&self) {
+        self.0.authority.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// An attempt has new log lines.

@@ -12,7 +12,10 @@ use trace_contracts::TaskId;
 
 use super::{Signals, WakeUps};
 use crate::{
-    db::{self, notify::Channel},
+    db::{
+        self,
+        notify::{Channel, News},
+    },
     liveness::Liveness,
 };
 
@@ -22,8 +25,8 @@ pub struct PgWakeUps;
 
 #[async_trait]
 impl WakeUps for PgWakeUps {
-    async fn announce(&self, tx: &mut PgConnection, _tasks: &[TaskId]) -> Result<(), db::Error> {
-        db::notify::send(tx, Channel::Ready).await
+    async fn announce(&self, _tx: &mut PgConnection, _tasks: &[TaskId]) -> Result<Vec<News>, db::Error> {
+        Ok(vec![News::plain(Channel::Ready)])
     }
 }
 
@@ -69,6 +72,7 @@ async fn hear(
 fn look_again(signals: &Signals, liveness: &Liveness) {
     signals.tell_ready();
     signals.tell_later();
+    signals.tell_authority();
     liveness.look_again();
 }
 
@@ -80,6 +84,10 @@ fn tell(news: &PgNotification, signals: &Signals, liveness: &Liveness) {
         Some(Channel::Ended) => liveness.ended(&attempts()),
         Some(Channel::Cut) => liveness.cut(&attempts()),
         Some(Channel::Logs) => attempts().into_iter().for_each(|attempt| signals.tell_logs(attempt)),
+        Some(Channel::Authority) => {
+            signals.tell_authority();
+            liveness.look_again();
+        }
         None => {}
     }
 }

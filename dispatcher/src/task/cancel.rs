@@ -55,6 +55,6 @@ pub async fn cancel_run(
         progress.open = 0;
         progress.state = RunState::Cancelled;
     });
-    fenced.settle(&*core.wake).await?;
+    let _heard_by_news = fenced.settle(&*core.wake).await?;
     Ok(Cancelled::Now)
 }

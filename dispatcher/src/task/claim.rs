@@ -11,7 +11,7 @@ use crate::{
     config::Limits,
     db::{
         self,
-        claims::Slot,
+        claims::{AtOnce, Slot},
         leases::{self, LeaseRow},
     },
 };
@@ -33,6 +33,34 @@ pub struct Claim {
 #[must_use]
 pub fn most(claims: &[Claim]) -> usize {
     claims.iter().map(|claim| usize::try_from(claim.max).unwrap_or(usize::MAX)).sum()
+}
+
+/// Takes claims together in one statement, which is a transaction by itself; answers the leases of each,
+/// in order. `None` where that is not possible, and nothing was taken: one of the claims comes twice, was
+/// answered before, or wants certain tasks. Then [`claim`] answers them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_at_once(
+    conn: &mut PgConnection,
+    limits: &Limits,
+    ids: &mut Reserved,
+    claims: &[Claim],
+) -> Result<Option<Vec<Vec<LeaseRow>>>, Error> {
+    let mut asked = HashSet::new();
+    let mut plain = |claim: &Claim| claim.only.is_none() && asked.insert((claim.worker, claim.claim));
+    if !claims.iter().all(&mut plain) {
+        return Ok(None);
+    }
+    let slots: Vec<Slot> = claims.iter().map(slot).collect();
+    match db::claims::take_at_once(conn, &slots, ids, limits.lease().as_secs_f64()).await? {
+        AtOnce::AnsweredBefore => Ok(None),
+        AtOnce::Taken(rows) => {
+            let mut dealt = Dealt::default();
+            dealt.add(rows);
+            Ok(Some(claims.iter().map(|claim| dealt.of(claim)).collect()))
+        }
+    }
 }
 
 /// Takes claims together; answers the leases of each, in order. A claim that was given leases before

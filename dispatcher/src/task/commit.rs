@@ -31,8 +31,7 @@ pub(super) async fn commit(fenced: &mut Fenced<'_>, core: &Core, commits: Vec<Co
     }
     let runs: BTreeSet<RunId> = commits.iter().map(|one| one.held.run()).collect();
     let facts = core.facts.of(fenced.conn(), &runs).await?;
-    insert_commits(fenced, &commits).await?;
-    let complete = advance_versions(fenced, &facts, &commits).await?;
+    let complete = insert_commits(fenced, &facts, &commits).await?;
     for one in &commits {
         fenced.change(one.held.run(), |progress| {
             progress.open -= 1;
@@ -40,13 +39,6 @@ pub(super) async fn commit(fenced: &mut Fenced<'_>, core: &Core, commits: Vec<Co
         });
     }
     plan_next(fenced, &facts, &commits, &complete).await
-}
-
-/// Ends the attempts and writes their manifests down.
-async fn insert_commits(fenced: &mut Fenced<'_>, commits: &[Commit]) -> Result<(), Error> {
-    let rows: Vec<NewCommit<'_>> =
-        commits.iter().map(|one| NewCommit { held: &one.held, outputs: &one.outputs }).collect();
-    Ok(fenced.commit(&rows).await?)
 }
 
 /// What a held task is and what it writes.
@@ -68,9 +60,9 @@ struct Advance {
     outputs: Outputs,
 }
 
-/// Counts partitions in, completes versions whose last one came, and cuts published datasets over
-/// to them. Answers the complete ones.
-async fn advance_versions(
+/// Ends the attempts, writes their manifests down and counts partitions in; completes versions whose
+/// last one came, and cuts published datasets over to them. Answers the complete ones.
+async fn insert_commits(
     fenced: &mut Fenced<'_>,
     facts: &FactsByRun,
     commits: &[Commit],
@@ -93,11 +85,9 @@ async fn advance_versions(
         .filter(|(_, advance)| advance.partitions > 1)
         .map(|(version, advance)| (*version, advance.added))
         .collect();
-    let partial: HashSet<DatasetVersionId> = if counted.is_empty() {
-        HashSet::new()
-    } else {
-        db::versions::advance(fenced.conn(), &counted).await?.into_iter().collect()
-    };
+    let rows: Vec<NewCommit<'_>> =
+        commits.iter().map(|one| NewCommit { held: &one.held, outputs: &one.outputs }).collect();
+    let partial: HashSet<DatasetVersionId> = fenced.commit(&rows, &counted).await?.into_iter().collect();
     advances.retain(|version, _| !partial.contains(version));
     complete_versions(fenced, &advances).await?;
     Ok(advances.into_keys().collect())

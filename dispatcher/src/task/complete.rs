@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 use trace_contracts::{
-    RunId,
+    RunId, Sha256, TaskId,
     wire::worker::{CompleteVerdict, FailureReason},
 };
 
@@ -18,7 +18,7 @@ use crate::{
         attempts::EndedRow,
         leases::{FenceKey, ShownFence},
     },
-    lease::{Fenced, Held},
+    lease::{Fenced, Held, Wakes},
     outputs::Outputs,
 };
 
@@ -70,20 +70,25 @@ impl End {
     }
 }
 
-/// Records a batch; answers a verdict for each, in order. A stale one changes nothing and stops
-/// none of the others.
+/// What a batch of completions did, once its transaction is committed.
+#[derive(Debug)]
+pub struct Completed {
+    /// For each completion, in order.
+    pub verdicts: Vec<CompleteVerdict>,
+    /// The tasks that it committed, with the hashes of their manifests.
+    pub committed: Vec<(TaskId, Sha256)>,
+    /// Whether it made tasks ready.
+    pub wakes: Wakes,
+}
+
+/// Records a batch. A stale completion changes nothing and stops none of the others.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn complete(
-    tx: &mut PgConnection,
-    core: &Core,
-    batch: &[Ended],
-) -> Result<Vec<CompleteVerdict>, Error> {
+pub async fn complete(tx: &mut PgConnection, core: &Core, batch: &[Ended]) -> Result<Completed, Error> {
     let runs: BTreeSet<RunId> = batch.iter().filter_map(|ended| ended.end.run()).collect();
-    let mut fenced = Fenced::lock(tx, core, &runs).await?;
     let shown: Vec<ShownFence> = batch.iter().map(|ended| ended.shown).collect();
-    let mut found = fenced.check(&shown).await?;
+    let (mut fenced, mut found) = Fenced::open(tx, core, &runs, &shown).await?;
     let mut commits = Vec::new();
     let mut failures = Vec::new();
     // What this batch records, so that a completion that comes twice in it is answered alike.
@@ -100,9 +105,10 @@ pub async fn complete(
         verdicts.push(recorded.get(&key).map_or(CompleteVerdict::Stale, |record| record.answer(&ended.end)));
     }
     fail::fail(&mut fenced, core, failures).await?;
+    let committed = commits.iter().map(|one| (one.held.task, *one.outputs.sha256())).collect();
     commit::commit(&mut fenced, core, commits).await?;
-    fenced.settle(&*core.wake).await?;
-    Ok(verdicts)
+    let wakes = fenced.settle(&*core.wake).await?;
+    Ok(Completed { verdicts, committed, wakes })
 }
 
 fn sort_in(held: Held, end: &End, commits: &mut Vec<Commit>, failures: &mut Vec<(Held, Failure)>) {

@@ -8,27 +8,19 @@
 use std::collections::HashMap;
 
 use sqlx::PgConnection;
-use trace_contracts::AttemptId;
 
 use super::Error;
 use crate::db::{
     self,
     leases::{LeaseRow, ShownFence},
-    notify::Channel,
 };
 
 /// Cuts the authority of the attempts whose fences are current; answers their leases, in order.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn cut(tx: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<Option<LeaseRow>>, Error> {
-    let current = db::leases::peek(tx, shown).await?;
-    let attempts: Vec<AttemptId> = current.iter().map(|lease| lease.attempt).collect();
-    if !attempts.is_empty() {
-        // News are worth nothing after a crash, so they need not wait for the disk.
-        db::notify::skip_disk(tx).await?;
-        db::notify::send_attempts(tx, Channel::Cut, &attempts).await?;
-    }
+pub async fn cut(conn: &mut PgConnection, shown: &[ShownFence]) -> Result<Vec<Option<LeaseRow>>, Error> {
+    let current = db::leases::cut(conn, shown).await?;
     let by_fence: HashMap<_, LeaseRow> = current
         .into_iter()
         .map(|lease| ((lease.attempt, lease.lease_token.get(), lease.worker), lease))

@@ -14,6 +14,7 @@ pub mod reap;
 pub mod retry;
 pub mod set_limits;
 pub mod start_run;
+pub mod take_back;
 pub mod wake;
 
 use std::sync::Arc;
@@ -62,6 +63,9 @@ pub enum Error {
     /// The run has ended.
     #[error("the run has already ended as {}", .0.as_str())]
     RunEnded(RunState),
+    /// Who starts the run is suspended.
+    #[error("your account is suspended: ask an admin of your org")]
+    Suspended,
     /// A limit of the org has no room for another run.
     #[error(transparent)]
     NoRoom(#[from] back_pressure::NoRoom),

@@ -42,7 +42,7 @@ pub async fn reap(tx: &mut PgConnection, core: &Core) -> Result<Reaped, Error> {
         (held, Failure { reason: FailureReason::LeaseExpired, detail })
     });
     fail::fail(&mut fenced, core, lost.collect()).await?;
-    fenced.settle(&*core.wake).await?;
+    let _heard_by_news = fenced.settle(&*core.wake).await?;
     let whole = i64::try_from(expired.len()).unwrap_or(BATCH) >= BATCH;
     Ok(if whole { Reaped::Batch } else { Reaped::All })
 }

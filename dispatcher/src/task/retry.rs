@@ -32,5 +32,6 @@ pub async fn retry_task(tx: &mut PgConnection, core: &Core, org: OrgId, task: Ta
         progress.state = RunState::Running;
     });
     fenced.due(vec![Due::first(task)]).await?;
-    Ok(fenced.settle(&*core.wake).await?)
+    let _heard_by_news = fenced.settle(&*core.wake).await?;
+    Ok(())
 }

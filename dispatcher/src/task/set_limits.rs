@@ -1,7 +1,7 @@
 //! An org's limits change, with tasks in every state.
 
 use sqlx::PgConnection;
-use trace_contracts::{OrgId, TaskId, wire::limits::OrgLimits};
+use trace_contracts::{OrgId, wire::limits::OrgLimits};
 
 use super::{Core, Error};
 use crate::{
@@ -39,11 +39,11 @@ pub async fn set_limits(
         _ => {}
     }
     let passed = slots::pass(tx, org, Gate::default()).await?;
-    announce(tx, core, &passed.ready).await?;
+    if !passed.ready.is_empty() {
+        for news in core.wake.announce(tx, &passed.ready).await? {
+            db::notify::send(tx, news.channel).await?;
+        }
+    }
     // Whatever is left for another batch is the sweep's.
     Ok(db::notify::send(tx, Channel::Later).await?)
-}
-
-async fn announce(tx: &mut PgConnection, core: &Core, ready: &[TaskId]) -> Result<(), Error> {
-    if ready.is_empty() { Ok(()) } else { Ok(core.wake.announce(tx, ready).await?) }
 }

@@ -65,6 +65,10 @@ pub async fn start_run(tx: &mut PgConnection, core: &Core, new: NewRun<'_>) -> R
     {
         return Ok(Started::Before(run));
     }
+    // Whoever suspends the user waits for this run and then cancels it, or is waited for here.
+    if db::users::hold_active(tx, new.triggered_by).await? == db::users::Standing::Suspended {
+        return Err(Error::Suspended);
+    }
     back_pressure::check(tx, new.org, first.len()).await?;
     let pins = pins(tx, new.org, new.spec).await?;
     let row = NewRow {
@@ -85,7 +89,7 @@ pub async fn start_run(tx: &mut PgConnection, core: &Core, new: NewRun<'_>) -> R
     let tasks = tasks.collect::<Option<Vec<TaskId>>>();
     let mut fenced = Fenced::lock(tx, core, &BTreeSet::from([run])).await?;
     fenced.plan(tasks.ok_or_else(|| db::Error::corrupt("a run's number", run))?).await?;
-    fenced.settle(&*core.wake).await?;
+    let _heard_by_news = fenced.settle(&*core.wake).await?;
     Ok(Started::New(run))
 }
 

@@ -34,7 +34,7 @@ pub async fn wake(tx: &mut PgConnection, core: &Core) -> Result<Woken, Error> {
     let mut fenced = Fenced::lock(tx, core, &runs).await?;
     let woken = db::ready::undelay(fenced.conn(), &due).await?;
     fenced.due(woken).await?;
-    fenced.settle(&*core.wake).await?;
+    let _heard_by_news = fenced.settle(&*core.wake).await?;
     let whole = i64::try_from(due.len()).unwrap_or(BATCH) >= BATCH;
     Ok(if whole { Woken::Batch } else { Woken::All })
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use trace_contracts::{
     Audience, Capability, ErrorCode, RowFilter,
     grant::FilterValue,
+    keys::KeySet,
     wire::{
         limit,
         task::{ContextReply, CredentialsReply, TokenReply},
@@ -25,7 +26,7 @@ use crate::support::{
 
 impl Platform {
     pub fn verify(&self, token: &str, audience: Audience) -> Capability {
-        let keys = self.app.keys.key_set().unwrap();
+        let keys = KeySet::from_jwks(&self.app.keys.jwks()).unwrap();
         Capability::verify(token, &keys, CAPABILITY_ISSUER, audience).unwrap()
     }
 
@@ -35,7 +36,7 @@ impl Platform {
         serde_json::to_value(&capability.grants().inputs).unwrap()
     }
 
-    async fn credentials(&self, lease: &Lease) -> CredentialsReply {
+    pub async fn credentials(&self, lease: &Lease) -> CredentialsReply {
         let request = self.task(Method::POST, "/v1/task/credentials", &lease.capability_token);
         ok(request.send().await.unwrap()).await
     }

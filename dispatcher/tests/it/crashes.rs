@@ -89,8 +89,8 @@ async fn after_the_cut_and_before_the_commit_the_completion_can_come_again() {
     let outputs = platform.outputs.list(&prefix.parse().unwrap(), &"all".parse().unwrap()).await.unwrap();
     let mut tx = platform.db.begin().await.unwrap();
     let batch = [Ended { shown, end: End::Succeeded(run, outputs) }];
-    let verdicts = complete(&mut tx, &platform.app.core, &batch).await.unwrap();
-    assert_eq!(verdicts, [CompleteVerdict::Recorded]);
+    let completed = complete(&mut tx, &platform.app.core, &batch).await.unwrap();
+    assert_eq!(completed.verdicts, [CompleteVerdict::Recorded]);
     drop(tx);
     assert_eq!(platform.count("select count(*) from commits").await, 0);
     assert!(platform.claim(1).await.is_empty(), "nothing was planned");

@@ -32,6 +32,7 @@ async fn assert_refused_everywhere(platform: &Platform, lease: &Lease) {
     for (method, path) in [
         (Method::POST, "/v1/task/token"),
         (Method::POST, "/v1/task/credentials"),
+        (Method::POST, "/v1/task/objects"),
         (Method::GET, "/v1/task/context"),
         (Method::GET, "/v1/task/checkpoint"),
         (Method::PUT, "/v1/task/checkpoint"),

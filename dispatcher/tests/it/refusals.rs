@@ -28,6 +28,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("GET", "/v1/schema/dag.json"),
     ("POST", "/v1/task/token"),
     ("POST", "/v1/task/credentials"),
+    ("POST", "/v1/task/objects"),
     ("GET", "/v1/task/context"),
     ("GET", "/v1/task/checkpoint"),
     ("PUT", "/v1/task/checkpoint"),
@@ -85,10 +86,11 @@ async fn strangers(platform: &Platform) -> Strangers {
         .execute(&platform.db)
         .await
         .unwrap();
+    let signing = platform.app.keys.signing(&mut platform.db.acquire().await.unwrap()).await.unwrap();
     Strangers {
         user: user_token(platform),
         query: query.token,
-        expired: sign(&platform.app.keys, claims(platform, &leases[0], now - 60)),
+        expired: sign(&signing, claims(platform, &leases[0], now - 60)),
         forged: sign(&other_key, claims(platform, &leases[0], now + 600)),
         ended: leases[1].capability_token.clone(),
         revoked,
@@ -119,7 +121,7 @@ fn sign(key: &trace_dispatcher::keys::SigningKey, claims: CapabilityClaims) -> S
     Secret::new(jsonwebtoken::encode(&header, &claims, key.encoding_key()).unwrap())
 }
 
-fn user_token(platform: &Platform) -> Secret<String> {
+pub fn user_token(platform: &Platform) -> Secret<String> {
     let now = chrono::Utc::now().timestamp();
     let mut header = Header::new(Algorithm::ES256);
     header.kid = Some(platform.user_key.kid().to_owned());
@@ -188,7 +190,8 @@ async fn every_route_refuses_everybody_else() {
             .replace("{sha256}", &"0".repeat(64))
             .replace("{run}", "r1")
             .replace("{version}", "dv1.0");
-        let path = path.replace("{task}", "t1.0").replace("{name}", "n");
+        let path = path.replace("{task}", "t1.0").replace("{name}", "n").replace("{user}", "u1");
+        let path = path.replace("{kid}", "k1");
         for (what, token, code) in expected(route.caller, &platform, &who) {
             let mut request = platform.http.request(route.method.clone(), format!("http://{address}{path}"));
             if let Some(token) = token {

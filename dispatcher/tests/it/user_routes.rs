@@ -70,7 +70,15 @@ fn matrix() -> Vec<Case> {
         case(Method::GET, "/v1/datasets", none.clone(), AUDITOR, Empty),
         case(Method::GET, "/v1/datasets/{name}", none.clone(), AUDITOR, NotFound),
         case(Method::POST, "/v1/datasets/{name}/grants", json!({ "role": "reader" }), NO_ADMINS, NotFound),
-        case(Method::GET, "/v1/audit", none, &[Role::Reader, Role::Writer, Role::Operator], Own),
+        case(Method::GET, "/v1/audit", none.clone(), &[Role::Reader, Role::Writer, Role::Operator], Own),
+        case(Method::GET, "/v1/keys", none.clone(), NO_ADMINS, Own),
+        case(Method::POST, "/v1/keys/rotate", json!({ "reason": "x" }), NO_ADMINS, Own),
+        case(Method::GET, "/v1/keys/{kid}/touched", none.clone(), NO_ADMINS, Own),
+        case(Method::POST, "/v1/keys/{kid}/revoke", json!({ "reason": "x" }), NO_ADMINS, Own),
+        case(Method::POST, "/v1/workers/{name}/revoke", json!({ "reason": "x" }), NO_ADMINS, Own),
+        case(Method::GET, "/v1/users", none, &[Role::Reader, Role::Writer, Role::Operator], Own),
+        case(Method::POST, "/v1/users/{user}/suspend", json!({ "reason": "x" }), NO_ADMINS, NotFound),
+        case(Method::POST, "/v1/users/{user}/restore", json!({ "reason": "x" }), NO_ADMINS, NotFound),
     ]
 }
 
@@ -79,6 +87,8 @@ struct Things {
     run: String,
     task: String,
     sha256: String,
+    kid: String,
+    user: String,
 }
 
 impl Things {
@@ -88,16 +98,28 @@ impl Things {
         writer.deploy(ONE_JOB).await;
         let run = writer.trigger("d").await.run.to_string();
         let task = test.claim().await[0].launch.task.to_string();
-        Self { run, task, sha256 }
+        let keys: Value = test.user(Role::Admin).get("/v1/keys").await;
+        let kid = keys[0]["kid"].as_str().expect("a key signs").to_owned();
+        // Nobody's whom the matrix calls by: they would be suspended in the middle of it.
+        let other: Value = test.named("other", "main", Role::Reader).get("/v1/whoami").await;
+        let user = other["user"].as_str().expect("a user").to_owned();
+        Self { run, task, sha256, kid, user }
     }
 
     fn address(&self, route: &str) -> String {
-        let name = if route.starts_with("/v1/datasets") { "out" } else { "d" };
+        let name = match route {
+            route if route.starts_with("/v1/datasets") => "out",
+            // A name of nobody: the worker is needed by the rest.
+            route if route.starts_with("/v1/workers") => "nobody",
+            _ => "d",
+        };
         route
             .replace("{name}", name)
             .replace("{run}", &self.run)
             .replace("{task}", &self.task)
             .replace("{sha256}", &self.sha256)
+            .replace("{kid}", &self.kid)
+            .replace("{user}", &self.user)
     }
 }
 

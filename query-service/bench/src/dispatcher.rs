@@ -42,7 +42,7 @@ async fn jwks(State(dispatcher): State<Arc<Dispatcher>>) -> Json<Value> {
 async fn liveness(Json(request): Json<LivenessRequest>) -> Json<LivenessReply> {
     let news = std::future::pending::<()>();
     let _none = tokio::time::timeout(Duration::from_millis(request.wait_ms), news).await;
-    Json(LivenessReply { dead: Vec::new() })
+    Json(LivenessReply::default())
 }
 
 async fn manifest(

@@ -15,6 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 use trace_contracts::OrgId;
+use trace_controls::{Protection, limited};
 
 use super::{
     protocol::{self, Answer, Query, Ready, Setup, Taken},
@@ -39,6 +40,8 @@ pub(crate) struct Engine {
     pub(crate) org: Option<OrgId>,
     /// Queries that it has answered.
     pub(crate) answered: u32,
+    /// The switches that it was started with; none outside of the hostile suite.
+    switches: Option<(&'static str, String)>,
 }
 
 /// Why an engine gave no answer. It is not used again.
@@ -69,6 +72,9 @@ pub(crate) enum Error {
 impl Engine {
     /// Starts an engine and waits until it has confined itself.
     pub(crate) async fn start(spawner: &Spawner, setup: &Setup) -> Result<Self, Error> {
+        let memory_bytes = limited(Protection::EngineMemory, setup.memory_bytes);
+        let setup = &Setup { memory_bytes, ..setup.clone() };
+        let switches = trace_controls::passed_on();
         let mut child = spawner.start().await.map_err(Error::Start)?;
         let gone = || Error::Start(io::Error::other("a pipe of the engine is missing"));
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -77,7 +83,8 @@ impl Engine {
         let stderr = child.stderr.take().ok_or_else(gone)?;
         let last_words = Arc::new(Mutex::new(Vec::new()));
         let listening = tokio::spawn(listen(stderr, Arc::clone(&last_words)));
-        let mut engine = Self { child, input, output, last_words, listening, org: None, answered: 0 };
+        let mut engine =
+            Self { child, input, output, last_words, listening, org: None, answered: 0, switches };
         let ready = tokio::time::timeout(READY_WITHIN, engine.set_up(setup)).await;
         match ready {
             Ok(Ok(ready)) => {
@@ -99,7 +106,7 @@ impl Engine {
 
     /// Whether it can still be asked.
     pub(crate) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(self.child.try_wait(), Ok(None)) && self.switches == trace_controls::passed_on()
     }
 
     /// Asks one query. An engine that failed, or whose answer was not waited for, must be dropped.

@@ -47,6 +47,7 @@ fn spawn(command: &EngineCommand) -> io::Result<Child> {
     Command::new(&command.program)
         .args(&command.args)
         .env_clear()
+        .envs(trace_controls::passed_on())
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

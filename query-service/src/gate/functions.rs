@@ -11,6 +11,7 @@ use datafusion::{
     execution::SessionStateDefaults,
     logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
 };
+use trace_controls::{Protection, stands};
 
 /// Functions of one row.
 #[rustfmt::skip]
@@ -65,11 +66,11 @@ pub(crate) const WINDOW: &[&str] = &[
 ];
 
 pub(super) fn is_scalar(name: &str) -> bool {
-    SCALAR.contains(&name)
+    SCALAR.contains(&name) || !stands(Protection::SqlFunctions)
 }
 
 pub(super) fn is_aggregate(name: &str) -> bool {
-    AGGREGATE.contains(&name)
+    AGGREGATE.contains(&name) || !stands(Protection::SqlFunctions)
 }
 
 pub(super) fn is_window(name: &str) -> bool {

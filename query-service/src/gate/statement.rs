@@ -15,6 +15,7 @@ use datafusion::{
     },
 };
 use trace_contracts::{Name, wire::limit};
+use trace_controls::{Protection, limited, stands};
 
 use super::Error;
 use crate::catalog::EngineTable;
@@ -42,12 +43,8 @@ impl Statement {
     /// Reads `unverified_sql`, whose tables must be keys of `granted`.
     pub(crate) fn read(unverified_sql: &str, granted: &BTreeMap<Name, EngineTable>) -> Result<Self, Error> {
         let parsed = parse(unverified_sql)?;
-        let Parsed::Statement(statement) = &parsed else { return Err(not_a_read("this statement")) };
-        let ast::Statement::Query(query) = statement.as_ref() else {
-            return Err(not_a_read(verb(statement)));
-        };
-        if let ControlFlow::Break(error) = query.visit(&mut Checker::default()) {
-            return Err(error);
+        if stands(Protection::SqlStatement) {
+            check(&parsed)?;
         }
         let tables = tables(&parsed, granted)?;
         Ok(Self { parsed, tables })
@@ -63,6 +60,22 @@ impl Statement {
     }
 }
 
+fn check(parsed: &Parsed) -> Result<(), Error> {
+    let Parsed::Statement(statement) = parsed else { return Err(not_a_read("this statement")) };
+    let ast::Statement::Query(query) = statement.as_ref() else {
+        return Err(not_a_read(verb(statement)));
+    };
+    match query.visit(&mut Checker::default()) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// A bound on the size of a statement.
+fn most(bound: usize) -> usize {
+    limited(Protection::SqlBounds, bound as u64) as usize
+}
+
 fn parse(unverified_sql: &str) -> Result<Parsed, Error> {
     if unverified_sql.len() > limit::SQL_BYTES {
         return Err(Error::TooLarge(format!("a statement has at most {} bytes", limit::SQL_BYTES)));
@@ -70,12 +83,12 @@ fn parse(unverified_sql: &str) -> Result<Parsed, Error> {
     let tokens = Tokenizer::new(&GenericDialect, unverified_sql)
         .tokenize_with_location()
         .map_err(|error| Error::Syntax(error.to_string()))?;
-    if tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count() > MAX_TOKENS {
+    if tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).count() > most(MAX_TOKENS) {
         return Err(Error::TooLarge(format!("a statement has at most {MAX_TOKENS} words and signs")));
     }
     let syntax = |error: datafusion::error::DataFusionError| Error::Syntax(error.strip_backtrace());
     let mut statements = DFParserBuilder::new(tokens)
-        .with_recursion_limit(MAX_NESTING)
+        .with_recursion_limit(most(MAX_NESTING))
         .build()
         .and_then(|mut parser| parser.parse_statements())
         .map_err(syntax)?;
@@ -186,7 +199,7 @@ impl Visitor for Checker {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
         self.relations += 1;
-        if self.relations > MAX_RELATIONS {
+        if self.relations > most(MAX_RELATIONS) {
             return ControlFlow::Break(Error::TooLarge(format!(
                 "a statement reads from at most {MAX_RELATIONS} tables"
             )));
@@ -196,7 +209,7 @@ impl Visitor for Checker {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
         self.depth += 1;
-        if self.depth > MAX_EXPRESSION_DEPTH {
+        if self.depth > most(MAX_EXPRESSION_DEPTH) {
             let detail = format!(
                 "expressions are nested at most {MAX_EXPRESSION_DEPTH} deep; use IN (…) instead of a long chain"
             );
@@ -240,7 +253,7 @@ fn check_body(body: &SetExpr) -> Flow {
         match body {
             SetExpr::SetOperation { left, right, .. } => {
                 branches += 1;
-                if branches > MAX_BRANCHES {
+                if branches > most(MAX_BRANCHES) {
                     let detail = format!("a set operation has at most {MAX_BRANCHES} branches; use VALUES");
                     return ControlFlow::Break(Error::TooLarge(detail));
                 }

@@ -28,6 +28,7 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore};
 use trace_contracts::Name;
+use trace_controls::{Protection, stands};
 
 pub(crate) use self::opened::OpenedTables;
 use self::row_filter::VisibleRows;
@@ -69,8 +70,10 @@ impl GrantedTable {
         let inferred = format.infer_schema(session, &objects, &metas).await;
         let inferred = inferred.map_err(|error| differing(name, error))?;
         let whole = nullable(&inferred);
-        let schema = visible(name, &whole, granted.columns.as_deref())?;
-        let rows = VisibleRows::new(name, &whole, granted.row_filter.as_ref())?;
+        let columns = granted.columns.as_deref().filter(|_| stands(Protection::ColumnList));
+        let row_filter = granted.row_filter.as_ref().filter(|_| stands(Protection::RowFilter));
+        let schema = visible(name, &whole, columns)?;
+        let rows = VisibleRows::new(name, &whole, row_filter)?;
         let read_schema = rows.read_schema(&schema, &whole)?;
         let files = match &rows {
             VisibleRows::All => with_statistics(&format, session, &objects, &read_schema, metas).await?,

@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use reqwest::{Response, StatusCode, header};
 
+use trace_controls::{Protection, stands};
+
 use super::Failure;
 use crate::catalog::EngineObject;
 
@@ -47,9 +49,11 @@ async fn fetch_once(
     if range.is_empty() {
         return Ok(Bytes::new());
     }
-    let response = http
-        .get(object.url.expose())
-        .header(header::IF_MATCH, format!("\"{}\"", object.etag))
+    let mut request = http.get(object.url.expose());
+    if stands(Protection::ObjectPins) {
+        request = request.header(header::IF_MATCH, format!("\"{}\"", object.etag));
+    }
+    let response = request
         .header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1))
         .send()
         .await
@@ -72,7 +76,8 @@ fn check(response: &Response, object: &EngineObject, range: &Range<u64>) -> Resu
         _ => return Err(Failure::Away(label())),
     }
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-    if etag.map(|etag| etag.trim_matches('"')) != Some(&object.etag) {
+    let is_it = etag.map(|etag| etag.trim_matches('"')) == Some(&object.etag);
+    if !is_it && stands(Protection::ObjectPins) {
         return Err(Failure::Changed(label()));
     }
     Ok(())

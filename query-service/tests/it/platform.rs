@@ -69,6 +69,7 @@ pub fn limits() -> Limits {
         waiting: 2,
         per_org: 8,
         objects: 50,
+        liveness_bound_ms: 10_000,
     }
 }
 
@@ -258,7 +259,7 @@ async fn liveness(
     if dead().is_empty() {
         let _nothing_new = tokio::time::timeout(Duration::from_millis(request.wait_ms), changed).await;
     }
-    Json(LivenessReply { dead: dead() })
+    Json(LivenessReply { dead: dead(), ..LivenessReply::default() })
 }
 
 async fn manifest(

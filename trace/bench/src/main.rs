@@ -10,6 +10,7 @@ mod idle;
 mod platform;
 mod reference;
 mod report;
+mod revocation;
 mod sandbox;
 mod scale;
 mod statistics;
@@ -41,6 +42,8 @@ enum Bench {
     Sandbox(sandbox::Options),
     /// Sequential Python UDFs that do nothing, through a whole platform
     Chain(chain::Options),
+    /// From the answer to whoever revokes to the first refusal, on each plane
+    Revocation(revocation::Options),
 }
 
 #[tokio::main]
@@ -53,5 +56,6 @@ async fn main() -> anyhow::Result<()> {
         Bench::Idle(options) => form.print("idle", &idle::run(&options).await?),
         Bench::Sandbox(options) => form.print("sandbox", &sandbox::run(&options).await?),
         Bench::Chain(options) => form.print("chain", &chain::run(&options)?),
+        Bench::Revocation(options) => form.print("revocation", &revocation::run(&options).await?),
     }
 }

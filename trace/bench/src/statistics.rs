@@ -17,6 +17,19 @@ pub struct Percentiles {
     pub p99: f64,
 }
 
+/// The same with the slowest of all, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// Half were faster.
+    pub p50: f64,
+    /// One in a hundred was slower.
+    pub p99: f64,
+    /// None was slower.
+    pub max: f64,
+    /// How many there are.
+    pub samples: usize,
+}
+
 impl Samples {
     /// Adds one.
     pub fn push(&mut self, sample: Duration) {
@@ -29,6 +42,14 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         Some(Percentiles { p50: rank(&sorted, 50)?, p99: rank(&sorted, 99)? })
+    }
+
+    /// The percentiles and the slowest; `None` when nothing was measured.
+    #[must_use]
+    pub fn spread(&self) -> Option<Spread> {
+        let Percentiles { p50, p99 } = self.percentiles()?;
+        let max = self.0.iter().max().copied().map(milliseconds)?;
+        Some(Spread { p50, p99, max, samples: self.0.len() })
     }
 }
 
@@ -70,6 +91,8 @@ mod tests {
     fn percentiles_are_the_nearest_ranks() {
         let samples: Samples = (1..=200).rev().map(Duration::from_millis).collect();
         assert_eq!(samples.percentiles(), Some(Percentiles { p50: 100.0, p99: 198.0 }));
+        let spread = Spread { p50: 100.0, p99: 198.0, max: 200.0, samples: 200 };
+        assert_eq!(samples.spread(), Some(spread));
         let one: Samples = [Duration::from_micros(1500)].into_iter().collect();
         assert_eq!(one.percentiles(), Some(Percentiles { p50: 1.5, p99: 1.5 }));
         assert_eq!(Samples::default().percentiles(), None);

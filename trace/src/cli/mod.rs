@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 pub mod error;
 mod init;
+mod keys;
 mod limits;
 mod logs;
 mod query;
@@ -19,8 +20,10 @@ mod token;
 mod trigger;
 mod udf;
 mod up;
+mod users;
 mod watch;
 mod why;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -93,6 +96,12 @@ enum Command {
     Limits(limits::Limits),
     /// List what was done and what was refused
     Audit(audit::Audit),
+    /// List, rotate or revoke the keys that sign capabilities
+    Keys(keys::Keys),
+    /// List, suspend or restore the users of your org
+    Users(users::Users),
+    /// Revoke a worker or a plane
+    Workers(workers::Workers),
     /// Run queries for a query service (started by it)
     #[command(hide = true)]
     Engine(engine::Engine),
@@ -130,6 +139,9 @@ impl Command {
             Self::DeadLetters(command) => command.run().await,
             Self::Limits(command) => command.run().await,
             Self::Audit(command) => command.run().await,
+            Self::Keys(command) => command.run().await,
+            Self::Users(command) => command.run().await,
+            Self::Workers(command) => command.run().await,
             Self::Init(command) => command.run(),
             // Run before there is a runtime.
             Self::Engine(_) => Ok(()),

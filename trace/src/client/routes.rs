@@ -2,8 +2,9 @@
 
 use serde::de::DeserializeOwned;
 use trace_contracts::{
-    AttemptId, Name, RunId, TaskId,
+    AttemptId, KeyId, Name, RunId, TaskId, UserId,
     wire::{
+        authority::{KeyInfo, ReasonRequest, RevokeKeyReply, RevokeWorkerReply, SuspendReply, UserInfo},
         header,
         limits::{LimitsInfo, OrgLimits},
         plane::AuditRecord,
@@ -199,6 +200,71 @@ impl Client {
         self.get(&["v1", "audit"], &[("after", after.to_string()), ("limit", limit.to_string())]).await
     }
 
+    /// `GET /v1/keys`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn keys(&self) -> Result<Vec<KeyInfo>, Error> {
+        self.get(&["v1", "keys"], &[]).await
+    }
+
+    /// `POST /v1/keys/rotate`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn rotate_keys(&self, reason: &str) -> Result<KeyInfo, Error> {
+        self.post(&["v1", "keys", "rotate"], &because(reason)).await
+    }
+
+    /// `POST /v1/keys/{kid}/revoke`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn revoke_key(&self, kid: &KeyId, reason: &str) -> Result<RevokeKeyReply, Error> {
+        self.post(&["v1", "keys", kid.as_str(), "revoke"], &because(reason)).await
+    }
+
+    /// `GET /v1/keys/{kid}/touched`: the first entries after number `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn touched(&self, kid: &KeyId, after: i64, limit: u32) -> Result<Vec<AuditRecord>, Error> {
+        let query = [("after", after.to_string()), ("limit", limit.to_string())];
+        self.get(&["v1", "keys", kid.as_str(), "touched"], &query).await
+    }
+
+    /// `GET /v1/users`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn users(&self) -> Result<Vec<UserInfo>, Error> {
+        self.pages(&["v1", "users"], |user: &UserInfo| user.user.to_string()).await
+    }
+
+    /// `POST /v1/users/{user}/suspend`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn suspend(&self, user: UserId, reason: &str) -> Result<SuspendReply, Error> {
+        self.post(&["v1", "users", &user.to_string(), "suspend"], &because(reason)).await
+    }
+
+    /// `POST /v1/users/{user}/restore`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn restore(&self, user: UserId, reason: &str) -> Result<UserInfo, Error> {
+        self.post(&["v1", "users", &user.to_string(), "restore"], &because(reason)).await
+    }
+
+    /// `POST /v1/workers/{name}/revoke`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn revoke_worker(&self, name: &Name, reason: &str) -> Result<RevokeWorkerReply, Error> {
+        self.post(&["v1", "workers", name, "revoke"], &because(reason)).await
+    }
+
     /// A whole list, page by page. `name` is how the next page refers to the last item of this one.
     async fn pages<T: DeserializeOwned>(
         &self,
@@ -217,4 +283,8 @@ impl Client {
             }
         }
     }
+}
+
+fn because(reason: &str) -> ReasonRequest {
+    ReasonRequest { reason: reason.to_owned() }
 }

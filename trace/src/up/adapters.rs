@@ -26,6 +26,7 @@ impl CredentialMinter for EmbeddedSessions {
             org: request.org,
             task: request.task,
             attempt: request.attempt,
+            kid: request.kid,
             policy_json: request.policy.document,
             duration: request.duration,
         });
@@ -82,6 +83,7 @@ fn entry(denial: Denial) -> AuditEntry {
         object,
         verdict: AuditVerdict::Deny,
         detail: serde_json::json!({ "reason": denial.reason }),
+        kid: Some(denial.kid),
     }
 }
 
@@ -97,6 +99,7 @@ mod tests {
             org: OrgId::from_db(1),
             task: TaskId::from_db((1 << 20) + 12),
             attempt: AttemptId::from_db(40),
+            kid: "k1".parse().unwrap(),
             operation: "GetObject".to_owned(),
             bucket: "trace".to_owned(),
             key: key.to_owned(),

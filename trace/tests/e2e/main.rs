@@ -2,6 +2,7 @@
 //! public command line. `make test` builds the workspace first, because the programs that run
 //! inside the sandbox are binaries of their own.
 
+mod drill;
 mod faults;
 mod flights;
 mod platform;

@@ -1,5 +1,6 @@
 //! The command line as a program: arguments and environment in, output and exit code out.
 
+mod authority;
 mod deploy;
 mod embedded;
 mod limits;
@@ -8,5 +9,6 @@ mod logs;
 mod platform;
 mod query;
 mod refusals;
+mod switches;
 mod trigger;
 mod up;

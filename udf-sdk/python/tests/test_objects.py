@@ -2,8 +2,10 @@
 
 import json
 import unittest
+from datetime import datetime, timezone
 
 from trace_udf import Denied, TraceError
+from trace_udf._services import parse_utc
 from trace_udf._sigv4 import encoded, query_string, signed_headers
 
 from .platform_thread import Case, reply
@@ -28,6 +30,26 @@ class Store:
 
     def __init__(self):
         self.objects = {}
+        self.expires_at = "2999-01-01T00:00:00Z"
+        self.by_address = {}
+        self.page = 2
+
+    def addresses(self, asked):
+        wanted = json.loads(asked.body)
+        keys = [key for key in sorted(self.by_address) if key >= wanted.get("from", "")]
+        count = min(wanted.get("limit", self.page), self.page)
+        objects = [
+            {
+                "bucket": "trace",
+                "key": key,
+                "size": len(self.by_address[key]),
+                "etag": "e1",
+                "url": f"http://{asked.headers['host']}/trace/{key}?X-Amz-Signature=s",
+            }
+            for key in keys[:count]
+        ]
+        page = {"objects": objects, "expires_at": self.expires_at}
+        return reply(200, json.dumps(page | ({"next": keys[count]} if keys[count:] else {})))
 
     def __call__(self, asked):
         method, _, path = asked.line.partition(" ")
@@ -36,7 +58,16 @@ class Store:
                 session("w", ["s3://trace/scratch/"], ["s3://trace/out/"]),
                 session("r", ["s3://trace/in/"], []),
             ]
-            return reply(200, json.dumps({"region": "eu-west-1", "sessions": sessions}))
+            for keys in sessions:
+                keys["expires_at"] = self.expires_at
+            answer = {"region": "eu-west-1", "sessions": sessions, "folders_by_address": len(self.by_address)}
+            return reply(200, json.dumps(answer))
+        if path == "/v1/task/objects":
+            return self.addresses(asked)
+        if "X-Amz-Signature" in path:
+            content = self.by_address[path[len("/trace/") :].partition("?")[0]]
+            pinned = asked.headers.get("if-match") == '"e1"' and "authorization" not in asked.headers
+            return reply(200 if pinned else 403, content)
         if path == "/v1/task/context":
             return reply(
                 200, json.dumps({"params": {}, "inputs": [], "output": "s3://trace/out/", "scratch": ""})
@@ -75,6 +106,38 @@ class ObjectsTest(Case):
         listing = [asked for asked in self.store.asked if "list-type" in asked.line]
         self.assertEqual(listing[0].headers["x-amz-security-token"], "r-session")
         self.assertIn("continuation-token=a%20b", listing[1].line)
+
+    def asked(self, path):
+        return [asked for asked in self.store.asked if asked.line == f"POST /v1/task/{path}"]
+
+    def test_keys_are_renewed_in_time_for_hours(self):
+        store, now = Store(), [1_000_000_000.0]
+        platform = self.platform(store)
+        objects = self.context(platform).objects
+        objects._clock = lambda: now[0]
+        for second in range(0, 3 * 3600, 30):
+            now[0] = 1_000_000_000.0 + second
+            end = datetime.fromtimestamp(now[0] + 900, timezone.utc)
+            store.expires_at = end.strftime("%Y-%m-%dT%H:%M:%SZ")
+            objects._renew()
+            left = min(parse_utc(session["expires_at"]) for session in objects._sessions) - now[0]
+            self.assertGreaterEqual(left, 450, f"{left} left after {second} s")
+        asked = [asked for asked in platform.asked if asked.line == "POST /v1/task/credentials"]
+        self.assertEqual(len(asked), 3 * 3600 // 450)
+
+    def test_what_no_keys_reach_is_read_by_address(self):
+        store = Store()
+        store.by_address = {"far/a": b"one", "far/b": b"two", "far/c": b"three", "farther": b"no"}
+        self.store = self.platform(store)
+        objects = self.context(self.store).objects
+        self.assertEqual(objects.get("far/b"), b"two")
+        self.assertEqual(objects.list("far/"), {"far/a": 3, "far/b": 3, "far/c": 5})
+        self.assertEqual(len(self.asked("objects")), 3, "one for the object, two pages of the list")
+        objects.put("out/x", b"data")
+        self.assertEqual(objects.list("in/"), {"in/a": 7, "in/b": 7})
+        self.assertEqual(len(self.asked("objects")), 3, "nor is what keys reach")
+        with self.assertRaises(Denied):
+            objects.get("s3://trace/rival/secret")
 
     def test_the_store_decides(self):
         with self.assertRaises(Denied) as denied:

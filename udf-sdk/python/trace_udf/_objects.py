@@ -10,13 +10,12 @@ from ._services import parse_json, parse_utc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from ._http import Answer
     from ._services import Services
 
-_RENEW_BEFORE_SECONDS = 60.0
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 
 
@@ -27,13 +26,21 @@ class Objects:
     store refuses raises ``Denied`` with the plane ``object_store``.
     """
 
-    def __init__(self, services: Services, endpoint: str, describe: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        endpoint: str,
+        describe: Callable[[], dict[str, Any]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._services = services
         self._endpoint = endpoint.rstrip("/")
         self._describe = describe
+        self._clock = clock
         self._region = ""
         self._sessions: list[dict[str, Any]] = []
-        self._until = 0.0
+        self._folders_by_address = 0
+        self._renew_at = 0.0
 
     @property
     def output(self) -> str:
@@ -47,12 +54,16 @@ class Objects:
 
     @property
     def readable(self) -> list[str]:
-        """The prefixes that may be read."""
+        """The prefixes that may be read with keys. A task with very many inputs reads more by address."""
         self._renew()
         return [prefix for session in self._sessions for prefix in session["read"]]
 
     def get(self, key: str, limit: int = MAX_ANSWER_BYTES) -> bytes:
         """The object's content; an error when it has more than ``limit`` bytes."""
+        bucket, name = self._located(key)
+        for address in self._addresses(f"s3://{bucket}/{name}", name, 1):
+            if (address["bucket"], address["key"]) == (bucket, name):
+                return self._fetch(address).read(limit)
         return self._ask("GET", key, "read").read(limit)
 
     def put(self, key: str, data: bytes) -> None:
@@ -65,6 +76,13 @@ class Objects:
 
         bucket, start = self._located(prefix)
         found: dict[str, int] = {}
+        for address in self._addresses(f"s3://{bucket}/{start}", start, None):
+            if not address["key"].startswith(start):
+                break
+            if address["bucket"] == bucket:
+                found[address["key"]] = address["size"]
+        if found:
+            return found
         parameters = {"list-type": "2", "prefix": start}
         while True:
             answer = self._ask("GET", f"s3://{bucket}/", "read", parameters=parameters, prefix=start)
@@ -102,8 +120,37 @@ class Objects:
         request = Request("object_store", method, self._endpoint, target, headers, body)
         return self._services.http.ask(request, _explain)
 
+    def _addresses(self, location: str, start: str, limit: int | None) -> Iterator[dict[str, Any]]:
+        """Presigned reads of objects that no keys reach, from the key ``start`` on; of at most ``limit``."""
+        self._renew()
+        if not self._folders_by_address or self._reaching("read", location):
+            return
+        import json
+
+        wanted: dict[str, Any] = {"from": start}
+        if limit is not None:
+            wanted["limit"] = limit
+        while True:
+            body = json.dumps(wanted).encode()
+            answer = self._services.dispatcher("POST", "objects", body, "application/json")
+            page = parse_json("dispatcher", answer.read())
+            yield from page["objects"]
+            if limit is not None or not page.get("next"):
+                return
+            wanted["from"] = page["next"]
+
+    def _fetch(self, address: dict[str, Any]) -> Answer:
+        """Reads what was committed, or nothing: the address holds for one ETag only."""
+        scheme, _, rest = address["url"].partition("://")
+        host, slash, target = rest.partition("/")
+        headers = {"if-match": f'"{address["etag"]}"'}
+        request = Request("object_store", "GET", f"{scheme}://{host}", slash + target, headers, b"")
+        return self._services.http.ask(request, _explain)
+
     def _renew(self) -> None:
-        if self._until > time.time() + _RENEW_BEFORE_SECONDS:
+        """Asks for keys when half of the time that they had is over."""
+        now = self._clock()
+        if now < self._renew_at:
             return
         reply = parse_json("dispatcher", self._services.dispatcher("POST", "credentials").read())
         if not self._endpoint:
@@ -115,14 +162,19 @@ class Objects:
                 "dispatcher", "no_credentials", "the task has no grant that objects could be read by"
             )
         self._region, self._sessions = reply["region"], reply["sessions"]
-        self._until = min(parse_utc(session["expires_at"]) for session in self._sessions)
+        self._folders_by_address = reply.get("folders_by_address", 0)
+        until = min(parse_utc(session["expires_at"]) for session in self._sessions)
+        self._renew_at = now + (until - now) / 2
 
     def _session(self, need: str, location: str) -> dict[str, Any]:
         """The keys that reach a place. Where none do, the first ones: refusing is the store's to do."""
+        return self._reaching(need, location) or self._sessions[0]
+
+    def _reaching(self, need: str, location: str) -> dict[str, Any] | None:
         for session in self._sessions:
             if any(location.startswith(prefix) for prefix in session[need]):
                 return session
-        return self._sessions[0]
+        return None
 
     def _located(self, location: str) -> tuple[str, str]:
         if not location.startswith("s3://"):

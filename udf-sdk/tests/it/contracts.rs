@@ -6,8 +6,8 @@ use tempfile::TempDir;
 use trace_contracts::{
     Audience, Secret,
     wire::task::{
-        Column, ContextReply, CredentialsReply, QueryRequest, QueryResult, SessionCredentials, TokenReply,
-        TokenRequest,
+        Column, ContextReply, CredentialsReply, ObjectAddress, ObjectsReply, ObjectsRequest, QueryRequest,
+        QueryResult, SessionCredentials, TokenReply, TokenRequest,
     },
 };
 use trace_udf::Row;
@@ -47,7 +47,23 @@ fn answer(asked: &Asked) -> (u16, String) {
                 read: vec!["s3://trace/data/o1/r1/t1/a1/out/".parse().unwrap()],
                 write: vec![],
             }],
+            folders_by_address: 3,
         }),
+        "POST /v1/task/objects" => {
+            let request: ObjectsRequest = serde_json::from_str(&asked.body).unwrap();
+            assert_eq!(request.from.as_deref(), Some("data/o1/"));
+            text(&ObjectsReply {
+                objects: vec![ObjectAddress {
+                    bucket: "trace".to_owned(),
+                    key: "data/o1/r1/t1/a2/out/x".parse().unwrap(),
+                    size: 7,
+                    etag: "e".to_owned(),
+                    url: Secret::new("http://store/?X-Amz-Signature=hush".to_owned()),
+                }],
+                next: None,
+                expires_at: end(),
+            })
+        }
         "GET /v1/task/context" => text(&ContextReply {
             task: "t1.0".parse().unwrap(),
             attempt: "a1".parse().unwrap(),
@@ -78,6 +94,14 @@ fn the_sdk_reads_what_the_platform_writes() {
     assert_eq!(credentials.sessions[0].read, ["s3://trace/data/o1/r1/t1/a1/out/"]);
     assert_eq!(credentials.sessions[0].secret_access_key.expose(), "key");
     assert!(!format!("{credentials:?}").contains("\"key\""));
+    assert_eq!(credentials.folders_by_address, 3);
+    ctx.credentials().unwrap();
+    let asked = platform.asked();
+    let asked = asked.iter().filter(|asked| asked.line.ends_with("credentials")).count();
+    assert_eq!(asked, 1, "fresh keys are used again");
+    let objects = ctx.objects(Some("data/o1/")).unwrap();
+    assert_eq!((objects.objects[0].key.as_str(), objects.next.as_deref()), ("data/o1/r1/t1/a2/out/x", None));
+    assert!(!format!("{objects:?}").contains("hush"));
     assert_eq!(ctx.param::<u32>("year").unwrap(), Some(2013));
     assert_eq!(ctx.param::<u32>("month").unwrap(), None);
     assert!(ctx.param::<bool>("year").is_err());

@@ -1,5 +1,6 @@
 //! One attempt's life: stage, launch, watch, upload, complete, clear away.
 
+mod access;
 pub mod bundle;
 mod fetch;
 mod order;
@@ -18,11 +19,11 @@ use trace_contracts::wire::worker::{
     CompleteVerdict, FailureReason, Fence, Lease, LogLine, LogRequest, Outcome,
 };
 
+use self::{access::Access, stage::Staged, upload::Store};
 pub(crate) use self::{
     outcome::{classify, failed},
     supervise::{Watched, watch},
 };
-use self::{stage::Staged, upload::Store};
 use crate::{
     cache::Cache,
     completions::{Completed, Completions},
@@ -202,11 +203,7 @@ impl Attempt<'_> {
         if files.is_empty() {
             return Ok(());
         }
-        let access = self
-            .authority
-            .output_access()
-            .await
-            .map_err(|error| self.our_fault("the worker got no credentials for the outputs", &error))?;
+        let access = Access::new(self.authority);
         upload::upload(&self.platform.store, &access, outputs, files)
             .await
             .map_err(|error| self.not_uploaded(error))
@@ -216,6 +213,9 @@ impl Attempt<'_> {
         match error {
             upload::Error::Unacceptable(detail) => {
                 failed(FailureReason::Output, self.book.readable(detail.as_bytes()))
+            }
+            upload::Error::NoAccess(error) => {
+                self.our_fault("the worker got no credentials for the outputs", &error)
             }
             other => self.our_fault("the worker could not upload the outputs", &other),
         }

@@ -14,13 +14,14 @@ use aws_sdk_s3::{
     primitives::{ByteStream, Length},
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use trace_contracts::{ObjectKey, wire::task::SessionCredentials};
+use trace_contracts::{ObjectKey, S3Prefix, wire::task::SessionCredentials};
 
+use super::access::Access;
 use crate::{
     backoff::Backoff,
     config::{Addressing, ObjectStore},
     launcher::{OutputError, OutputFile, Outputs},
-    task_api::OutputAccess,
+    task_api::{NoAccess, OutputAccess},
 };
 
 /// Files in flight at a time.
@@ -29,6 +30,8 @@ const CONCURRENCY: usize = 4;
 const TRIES: u32 = 5;
 /// What one `PutObject` takes.
 const MAX_OBJECT_BYTES: u64 = 5 << 30;
+/// What a store calls a session whose time is up.
+const EXPIRED: &str = "ExpiredToken";
 /// One file is up within this time.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -41,6 +44,9 @@ pub(crate) enum Error {
     /// The outputs can't be read here.
     #[error("reading the output `{0}`: {1}")]
     Unreadable(String, String),
+    /// There are no keys, or none any more.
+    #[error("asking for the outputs' keys: {0}")]
+    NoAccess(#[from] NoAccess),
     /// The store does not take it.
     #[error("uploading the output `{0}`: {1}")]
     Store(String, String),
@@ -88,25 +94,26 @@ impl Store {
 struct Upload<'a> {
     file: OutputFile,
     key: ObjectKey,
-    access: &'a OutputAccess,
+    access: &'a Access<'a>,
 }
 
 /// Uploads every file. On success all of them are there, whole.
 pub(crate) async fn upload(
     store: &Store,
-    access: &OutputAccess,
+    access: &Access<'_>,
     outputs: &dyn Outputs,
     files: Vec<OutputFile>,
 ) -> Result<(), Error> {
-    let uploads: Vec<Upload<'_>> =
-        files.into_iter().map(|file| place(file, access)).collect::<Result<_, Error>>()?;
+    let first = access.current().await?;
+    let place = |file| place(file, &first.output).map(|(file, key)| Upload { file, key, access });
+    let uploads: Vec<Upload<'_>> = files.into_iter().map(place).collect::<Result<_, Error>>()?;
     stream::iter(uploads)
         .map(Ok)
         .try_for_each_concurrent(CONCURRENCY, |upload| async move { store.put(outputs, &upload).await })
         .await
 }
 
-fn place(file: OutputFile, access: &OutputAccess) -> Result<Upload<'_>, Error> {
+fn place(file: OutputFile, output: &S3Prefix) -> Result<(OutputFile, ObjectKey), Error> {
     if file.size > MAX_OBJECT_BYTES {
         let limit = MAX_OBJECT_BYTES >> 30;
         return Err(Error::Unacceptable(format!(
@@ -114,11 +121,10 @@ fn place(file: OutputFile, access: &OutputAccess) -> Result<Upload<'_>, Error> {
             file.path
         )));
     }
-    let key = access
-        .output
+    let key = output
         .object(&file.path)
         .map_err(|error| Error::Unacceptable(format!("an output's name can't be a key: {error}")))?;
-    Ok(Upload { file, key, access })
+    Ok((file, key))
 }
 
 impl Store {
@@ -128,8 +134,12 @@ impl Store {
         loop {
             tries_left -= 1;
             let body = body(outputs, &upload.file).await?;
-            match self.try_put(upload, body).await {
+            let access = upload.access.current().await?;
+            match self.try_put(upload, &access, body).await {
                 Ok(()) => return Ok(()),
+                Err(refusal) if refusal.code == EXPIRED && tries_left > 0 => {
+                    upload.access.expired(&access).await;
+                }
                 Err(refusal) if refusal.is_passing && tries_left > 0 => {
                     tracing::warn!(key = %upload.key, reason = refusal.detail, "an output was not taken; trying again");
                     backoff.pause().await;
@@ -139,14 +149,19 @@ impl Store {
         }
     }
 
-    async fn try_put(&self, upload: &Upload<'_>, body: ByteStream) -> Result<(), Refusal> {
+    async fn try_put(
+        &self,
+        upload: &Upload<'_>,
+        access: &OutputAccess,
+        body: ByteStream,
+    ) -> Result<(), Refusal> {
         let keys = aws_sdk_s3::config::Builder::new()
-            .region(Region::new(upload.access.region.clone()))
-            .credentials_provider(credentials(&upload.access.session));
+            .region(Region::new(access.region.clone()))
+            .credentials_provider(credentials(&access.session));
         let put = self
             .client
             .put_object()
-            .bucket(upload.access.output.bucket())
+            .bucket(access.output.bucket())
             .key(upload.key.as_str())
             .content_length(i64::try_from(upload.file.size).unwrap_or(i64::MAX))
             .body(body)
@@ -161,7 +176,8 @@ impl Store {
                     || DisplayErrorContext(&error).to_string(),
                     |code| format!("{code}: {}", error.message().unwrap_or_default()),
                 );
-                Err(Refusal { is_passing, detail })
+                let code = error.code().unwrap_or_default().to_owned();
+                Err(Refusal { is_passing, code, detail })
             }
         }
     }
@@ -170,6 +186,7 @@ impl Store {
 /// Why one try failed.
 struct Refusal {
     is_passing: bool,
+    code: String,
     detail: String,
 }
 

@@ -27,6 +27,15 @@ impl ProcessLauncher {
         Self { sandbox, upstreams }
     }
 
+    /// Prepares a sandbox that the next launch like this one takes, and waits until it is ready. Launches
+    /// prepare others by themselves.
+    ///
+    /// # Errors
+    /// As [`Launcher::launch`].
+    pub async fn prepare(&self, order: Order) -> Result<(), Error> {
+        self.sandbox.prepare(&confinement(order, self.upstreams)).await.map_err(explain)
+    }
+
     /// Tries the sandbox out and finds the addresses of what tasks may reach.
     ///
     /// # Errors

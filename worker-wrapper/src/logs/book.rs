@@ -67,7 +67,7 @@ impl LogBook {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 first_seq: 0,
-                budget: LOG_BYTES_PER_ATTEMPT - PLATFORM_BYTES,
+                budget: budget(),
                 platform_budget: PLATFORM_BYTES,
                 is_truncated: false,
                 last_error_line: None,
@@ -213,6 +213,12 @@ impl State {
             .collect();
         Batch { first_seq: self.first_seq, lines }
     }
+}
+
+/// Bytes that an attempt may print.
+fn budget() -> usize {
+    let cut = trace_controls::stands(trace_controls::Protection::LogCap);
+    (LOG_BYTES_PER_ATTEMPT - PLATFORM_BYTES) * if cut { 1 } else { 4 }
 }
 
 #[cfg(test)]

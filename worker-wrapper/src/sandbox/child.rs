@@ -1,5 +1,9 @@
 //! The child: from the copy of the wrapper to the confined program.
 //!
+//! It prepares a sandbox before it is known for which attempt, waits there for its order, and becomes the
+//! program that the order names. If that is a Python program, it becomes the interpreter first, fully
+//! confined, and `start.py` waits for the order.
+//!
 //! **The rule.** The wrapper has many threads; the copy has one, and any lock of the others may be held
 //! in it for good, the allocator's included. So from `clone3` to `execve` the child allocates nothing,
 //! frees nothing, takes no lock, formats nothing and can't panic: it works through a [`Plan`] that was
@@ -10,13 +14,17 @@
 //! comes after the last mount, because it forbids mounting; capabilities go after everything that needs
 //! one; the allow-list comes last, because it allows little of all this.
 
-use std::{convert::Infallible, ops::Range, os::fd::RawFd};
+use std::{convert::Infallible, io, ops::Range, os::fd::RawFd};
 
 use super::{
+    Error,
+    controls::{Protection, stands},
     descriptors::{self, CONTROL, RULESET},
+    landlock::Enforced,
     listeners,
     mounts::Table,
-    plan::{Plan, WORKING_FOLDER},
+    order::Inbox,
+    plan::{Interpreter, Plan, Then, WORKING_FOLDER},
     privileges,
     step::Step,
     syscall::{self, Errno},
@@ -25,46 +33,58 @@ use super::{
 /// What the wrapper sends when the user mapping is written.
 pub(super) const GO: u8 = b'g';
 
+/// The status of a child that has not become its program; `start.py` has the same.
+pub(super) const NEVER_STARTED: libc::c_int = 127;
+
 /// The process that writes it, to the kernel's control groups.
 const MYSELF: &[u8] = b"0";
 
 /// A step that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
-    step: u32,
+    step: Step,
     index: u32,
     errno: Errno,
 }
 
 impl Failure {
-    /// In twelve bytes, for the socket to the wrapper.
-    fn to_bytes(self) -> [u8; 12] {
-        let [a, b, c] = [self.step.to_ne_bytes(), self.index.to_ne_bytes(), self.errno.to_ne_bytes()];
+    /// In twelve bytes, for the wrapper.
+    pub(super) fn to_bytes(self) -> [u8; 12] {
+        let step = self.step as u32;
+        let [a, b, c] = [step.to_ne_bytes(), self.index.to_ne_bytes(), self.errno.to_ne_bytes()];
         [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3]]
     }
 
-    /// What the child sent: step, index and error number.
-    pub(super) fn parse(unverified: &[u8]) -> Option<(Step, u32, Errno)> {
+    /// What a copy sent: step, index and error number.
+    pub(super) fn parse(unverified: &[u8]) -> Option<Self> {
         let [a, b, c, d, e, f, g, h, i, j, k, l] = *unverified else { return None };
         let step = Step::from_number(u32::from_ne_bytes([a, b, c, d]))?;
-        Some((step, u32::from_ne_bytes([e, f, g, h]), Errno::from_ne_bytes([i, j, k, l])))
+        let (index, errno) = (u32::from_ne_bytes([e, f, g, h]), Errno::from_ne_bytes([i, j, k, l]));
+        Some(Self { step, index, errno })
+    }
+
+    /// In words; `subject` says what the step was done to.
+    pub(super) fn explain(self, subject: impl FnOnce(Step, u32) -> String) -> Error {
+        let Self { step, index, errno } = self;
+        Error::Step { step, subject: subject(step, index), source: io::Error::from_raw_os_error(errno) }
     }
 }
 
 /// Names the step of an error.
-trait At<T> {
+pub(super) trait At<T> {
+    /// The same, as a failure.
     fn at(self, step: Step) -> Result<T, Failure>;
 }
 
 impl<T> At<T> for Result<T, Errno> {
     fn at(self, step: Step) -> Result<T, Failure> {
-        self.map_err(|errno| Failure { step: step as u32, index: 0, errno })
+        self.map_err(|errno| Failure { step, index: 0, errno })
     }
 }
 
 impl<T> At<T> for Result<T, (u32, Errno)> {
     fn at(self, step: Step) -> Result<T, Failure> {
-        self.map_err(|(index, errno)| Failure { step: step as u32, index, errno })
+        self.map_err(|(index, errno)| Failure { step, index, errno })
     }
 }
 
@@ -79,7 +99,7 @@ pub(super) fn run(plan: &mut Plan) -> ! {
     };
     // If even this fails the wrapper sees the end of the socket and an exit status.
     let _ = syscall::send(control, &failure.to_bytes());
-    syscall::exit(127)
+    syscall::exit(NEVER_STARTED)
 }
 
 fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
@@ -92,11 +112,39 @@ fn confine(plan: &mut Plan) -> Result<Infallible, Failure> {
     privileges::assume(&plan.identity).at(Step::Identity)?;
     die_with_wrapper().at(Step::ParentDeath)?;
     let output = build_root(&plan.table)?;
-    listeners::bring_up_loopback().at(Step::Loopback)?;
+    if stands(Protection::NetworkNamespace) {
+        listeners::bring_up_loopback().at(Step::Loopback)?;
+    }
     let opened = listeners::open(&plan.ports).at(Step::Listener)?;
     listeners::pass(output, &opened).at(Step::Report)?;
     give_everything_up(plan)?;
-    become_program(plan)
+    let Plan { then, inside, filter, .. } = plan;
+    match then {
+        Then::TakeOrder(inbox) => {
+            // Nothing but the rules of this file has run here, and the attempt's folders are mounted
+            // when the order comes: each gets its rule.
+            inbox.take(CONTROL).at(Step::Order)?;
+            if stands(Protection::Landlock) {
+                inside.enforce(RULESET, Enforced::AfterMounts).at(Step::Landlock)?;
+            }
+            descriptors::keep_three().at(Step::Descriptors)?;
+            syscall::enter(WORKING_FOLDER).at(Step::Seal)?;
+            if stands(Protection::Seccomp) {
+                filter.install().at(Step::Seccomp)?;
+            }
+            become_program(inbox)
+        }
+        Then::Interpret(interpreter) => {
+            if stands(Protection::Landlock) {
+                inside.enforce(RULESET, Enforced::BeforeMounts).at(Step::Landlock)?;
+            }
+            descriptors::keep_control().at(Step::Descriptors)?;
+            if stands(Protection::Seccomp) {
+                filter.install().at(Step::Seccomp)?;
+            }
+            become_interpreter(interpreter)
+        }
+    }
 }
 
 fn start_afresh() -> Result<(), Failure> {
@@ -154,25 +202,25 @@ fn give_everything_up(plan: &Plan) -> Result<(), Failure> {
             .map_err(|errno| (index, errno))
             .at(Step::ResourceLimit)?;
     }
-    privileges::give_up().at(Step::Capabilities)?;
-    plan.inside.enforce(RULESET).at(Step::Landlock)?;
-    descriptors::keep_three().at(Step::Descriptors)?;
-    syscall::enter(WORKING_FOLDER).at(Step::Seal)
+    privileges::give_up().at(Step::Capabilities)
 }
 
-fn become_program(plan: &Plan) -> Result<Infallible, Failure> {
-    plan.filter.install().at(Step::Seccomp)?;
+fn become_program(inbox: &Inbox) -> Result<Infallible, Failure> {
     let mut tries_left = EXEC_TRIES;
     loop {
-        // SAFETY: both lists end in a null pointer and live as long as the plan.
-        let errno =
-            unsafe { syscall::exec(&plan.program, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
+        let errno = inbox.exec();
         tries_left -= 1;
         if errno != libc::ETXTBSY || tries_left == 0 {
             return Err(errno).at(Step::Exec);
         }
         syscall::pause(&BETWEEN_TRIES);
     }
+}
+
+fn become_interpreter(interpreter: &Interpreter) -> Result<Infallible, Failure> {
+    let Interpreter { path, arguments, environment } = interpreter;
+    // SAFETY: both lists end in a null pointer and live as long as the plan.
+    Err(unsafe { syscall::exec(path, arguments.as_ptr(), environment.as_ptr()) }).at(Step::Exec)
 }
 
 /// A program that the wrapper has just unpacked may still be open for writing in another copy of the
@@ -187,8 +235,8 @@ mod tests {
 
     #[test]
     fn a_failure_survives_the_socket() {
-        let failure = Failure { step: Step::Landlock as u32, index: 7, errno: libc::EPERM };
-        assert_eq!(Failure::parse(&failure.to_bytes()), Some((Step::Landlock, 7, libc::EPERM)));
+        let failure = Failure { step: Step::Landlock, index: 7, errno: libc::EPERM };
+        assert_eq!(Failure::parse(&failure.to_bytes()), Some(failure));
         assert_eq!(Failure::parse(b"short"), None);
     }
 }

@@ -21,6 +21,8 @@ pub struct SandboxConfig {
     /// A control group (below the mount points of the hierarchies, such as `/trace`) to create the
     /// tasks' groups in; absent: the wrapper's own.
     pub cgroup_parent: Option<String>,
+    /// Sandboxes that are prepared ahead for each kind of program that was launched before, 16 at most.
+    pub spares: usize,
 }
 
 impl Default for SandboxConfig {
@@ -32,6 +34,7 @@ impl Default for SandboxConfig {
             max_processes: 64,
             max_files: 10_000,
             cgroup_parent: None,
+            spares: 2,
         }
     }
 }
@@ -44,7 +47,7 @@ pub struct Confinement {
     pub bundle: Option<PathBuf>,
     /// Shown read-only as `/task/files`; absent: that folder is empty.
     pub files: Option<PathBuf>,
-    /// Shown read-only as `/task/inputs`; absent: there is no such folder.
+    /// Shown read-only as `/task/inputs`; absent: that folder is empty.
     pub inputs: Option<PathBuf>,
     /// Added to the few variables that the sandbox sets itself, which can't be replaced.
     pub env: Vec<(String, String)>,
@@ -59,7 +62,8 @@ pub struct Confinement {
 /// What to run.
 #[derive(Debug, Clone)]
 pub enum Program {
-    /// The interpreter with these arguments, such as `main.py`.
+    /// The interpreter with a file of the bundle such as `main.py`, or with `-c` and a program. It runs
+    /// before it is told which: variables that it reads as it starts (`PYTHON…`) come too late.
     Python {
         /// After the interpreter itself.
         arguments: Vec<String>,

@@ -6,7 +6,10 @@ use std::{
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
-use super::syscall::{self, Errno};
+use super::{
+    controls::{Protection, stands},
+    syscall::{self, Errno},
+};
 
 /// Where the child finds the socket to the wrapper.
 pub(super) const CONTROL: RawFd = 3;
@@ -50,7 +53,7 @@ impl Kept {
             syscall::place(from.as_raw_fd(), to, flags)?;
             to += 1;
         }
-        syscall::close_from(to.cast_unsigned())
+        if stands(Protection::ClosedDescriptors) { syscall::close_from(to.cast_unsigned()) } else { Ok(()) }
     }
 
     /// In the child: where the entrances of control groups are, if there are any.
@@ -62,7 +65,13 @@ impl Kept {
 
 /// In the child: makes sure that the program starts with three descriptors.
 pub(super) fn keep_three() -> Result<(), Errno> {
-    syscall::close_on_exec_from(FIRST_PRIVATE)
+    if stands(Protection::ClosedDescriptors) { syscall::close_on_exec_from(FIRST_PRIVATE) } else { Ok(()) }
+}
+
+/// In the child: the same, and the socket, from which an interpreter that waits reads its order.
+pub(super) fn keep_control() -> Result<(), Errno> {
+    syscall::close_on_exec_from(FIRST_PRIVATE)?;
+    syscall::keep_on_exec(CONTROL)
 }
 
 /// The same file at a number that no place in the child has.

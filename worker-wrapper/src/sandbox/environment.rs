@@ -1,8 +1,13 @@
 //! The environment of a task, built from nothing: nothing of the wrapper's own is passed on.
 
-use std::ffi::CString;
+use std::{ffi::CString, os::unix::ffi::OsStrExt as _};
 
-use super::{Error, confinement::Route, mounts::c_string};
+use super::{
+    Error,
+    confinement::Route,
+    controls::{Protection, stands},
+    mounts::c_string,
+};
 
 /// Always the same. Sorted.
 const FIXED: [(&str, &str); 9] = [
@@ -21,6 +26,12 @@ const FIXED: [(&str, &str); 9] = [
 const MAX_BYTES: usize = 128 * 1024;
 /// More than any task is given.
 const MAX_VARIABLES: usize = 256;
+
+/// What an interpreter starts with that waits for its order: nothing of any attempt.
+pub(super) fn fixed(python_path: &str) -> Result<Vec<CString>, Error> {
+    let path = std::iter::once(("PYTHONPATH", python_path));
+    FIXED.into_iter().chain(path).map(|(name, value)| variable(name, value)).collect()
+}
 
 /// `NAME=value` for each variable: the fixed ones, where Python finds modules, the addresses, the
 /// caller's.
@@ -52,7 +63,17 @@ pub(super) fn build(
         }
         variables.push((name, value.clone()));
     }
-    variables.iter().map(|(name, value)| variable(name, value)).collect()
+    let built: Result<Vec<CString>, Error> =
+        variables.iter().map(|(name, value)| variable(name, value)).collect();
+    if stands(Protection::CleanEnvironment) { built } else { Ok([built?, inherited()].concat()) }
+}
+
+/// What a program would have without this file. Nothing but a control asks for it.
+fn inherited() -> Vec<CString> {
+    let pair = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).ok()
+    };
+    std::env::vars_os().filter_map(pair).collect()
 }
 
 /// The value stays out of the error: it may be a secret.

@@ -60,10 +60,22 @@ pub(super) struct Rules {
 pub(super) struct Inside {
     /// What may be done in `/out` and `/tmp`.
     writable: u64,
-    /// What may be done in `/proc` and `/etc`.
+    /// What may be done in `/proc`, `/etc` and `/trace`, and with declared files and inputs.
     readable: u64,
+    /// What may be done with the bundle of an executable.
+    executable: u64,
     /// What may be done everywhere: to see which folders there are.
     listable: u64,
+}
+
+/// When the rules come into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Enforced {
+    /// After the attempt's folders were mounted: each has a rule of its own.
+    AfterMounts,
+    /// Before that. The kernel looks at a mounted folder and then at the folder above the place where it is
+    /// mounted, so that one rule above all of them holds for what will come. It allows to read.
+    BeforeMounts,
 }
 
 impl Rules {
@@ -96,6 +108,7 @@ impl Rules {
         let inside = Inside {
             writable: writable(abi).bits(),
             readable: (AccessFs::ReadFile | AccessFs::ReadDir).bits(),
+            executable: (AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute).bits(),
             listable: BitFlags::from(AccessFs::ReadDir).bits(),
         };
         Ok(Self { ruleset, inside })
@@ -130,15 +143,26 @@ fn refused(error: impl std::error::Error) -> Error {
 
 impl Inside {
     /// In the child, in its new root: completes the ruleset and enforces it.
-    pub(super) fn enforce(self, ruleset: RawFd) -> Result<(), Errno> {
-        let folders = [
+    pub(super) fn enforce(self, ruleset: RawFd, when: Enforced) -> Result<(), Errno> {
+        let always = [
             (c"/out", self.writable),
             (c"/tmp", self.writable),
             (c"/proc", self.readable),
             (c"/etc", self.readable),
+            (c"/trace", self.readable),
             (c"/", self.listable),
         ];
-        for (path, allowed) in folders {
+        let apart = [
+            (c"/task/bundle", self.executable),
+            (c"/task/files", self.readable),
+            (c"/task/inputs", self.readable),
+        ];
+        let together = [(c"/task", self.readable)];
+        let attempt: &[_] = match when {
+            Enforced::AfterMounts => &apart,
+            Enforced::BeforeMounts => &together,
+        };
+        for &(path, allowed) in always.iter().chain(attempt) {
             let parent = syscall::open(path, libc::O_PATH | libc::O_CLOEXEC)?;
             syscall::landlock_allow(ruleset, &syscall::PathBeneath { allowed, parent })?;
             syscall::close(parent);

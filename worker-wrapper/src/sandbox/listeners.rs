@@ -129,7 +129,7 @@ pub(super) enum Message {
 
 /// In the wrapper: the next message of the child. Waits as long as the socket's timeout says.
 pub(super) fn receive(control: BorrowedFd<'_>) -> io::Result<Message> {
-    let mut content = [0u8; 64];
+    let mut content = [0u8; 256];
     let mut parts = [IoSliceMut::new(&mut content)];
     let mut space = nix::cmsg_space!([RawFd; PASSED]);
     let message =

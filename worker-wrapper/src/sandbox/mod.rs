@@ -3,12 +3,16 @@
 //! [`Sandbox::probe`] checks once, at start-up, that this kernel has every mechanism and runs a trial
 //! in a real sandbox; what is missing is named and nothing is ever run without it. [`Sandbox::launch`]
 //! then starts one program: the wrapper clones itself into new namespaces, and the copy (see
-//! [`child`]) builds the root folder, gives everything up and becomes the program.
+//! [`child`]) builds the root folder, gives everything up, waits for its order and becomes the program.
+//! All but the order can have happened before: a few sandboxes are prepared ahead. Each is used once.
 //!
 //! | file | mechanism |
 //! |---|---|
+//! | [`make`], [`pool`] | preparing a sandbox, and having one ready |
+//! | [`order`], [`handover`], [`spare`] | what a sandbox is told, once, and by whom |
 //! | [`namespaces`] | `clone3`, user mapping |
 //! | [`mounts`] | the root folder, as a table |
+//! | [`place`] | the attempt's folders, mounted into a sandbox that waits |
 //! | [`listeners`] | loopback listeners inside, their descriptors outside |
 //! | [`forwarder`] | from those listeners to one fixed address each |
 //! | [`cgroup`] | memory, processes, processor time |
@@ -21,25 +25,32 @@
 mod cgroup;
 mod child;
 mod confinement;
+mod controls;
 mod descriptors;
 mod elf;
 mod environment;
 mod error;
 mod exit;
 mod forwarder;
+mod handover;
 mod landlock;
 mod launch;
 mod listeners;
+mod make;
 mod mounts;
 mod namespaces;
+mod order;
 mod output;
+mod place;
 mod plan;
+mod pool;
 mod privileges;
 mod probe;
 mod process;
 mod rlimits;
 mod runtime;
 mod seccomp;
+mod spare;
 mod spawner;
 mod step;
 mod syscall;
@@ -62,17 +73,24 @@ pub struct Sandbox {
     shared: Arc<Shared>,
 }
 
-/// What every launch uses and none changes.
+/// What every launch uses.
 struct Shared {
-    host: plan::Host,
-    cgroups: cgroup::Cgroups,
+    maker: Arc<make::Maker>,
+    pool: Arc<pool::Pool>,
+    handover: handover::Handover,
     spawner: Arc<spawner::Spawner>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.pool.close().into_iter().for_each(|spare| self.spawner.bury(spare.remains));
+    }
 }
 
 impl Sandbox {
     /// The interpreter that Python programs run with.
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
-        &self.shared.host.runtime
+        &self.shared.maker.host.runtime
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! The wrapper lays everything out as a table; the child works through it. Copies of the mounts are
 //! taken while the child still is the wrapper's user, so that the wrapper may keep its folders private.
+//! What belongs to one attempt is not in the table: see [`super::place`].
 
 use std::{
     collections::BTreeSet,
@@ -11,10 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use trace_contracts::wire::worker::Resources;
-
 use super::{
-    Error,
+    Error, controls,
     namespaces::Identity,
     step::Step,
     syscall::{self, Errno},
@@ -57,7 +56,7 @@ pub(super) fn devices() -> impl Iterator<Item = Shown> {
 }
 
 /// A mount to copy and attach.
-struct Tree {
+pub(super) struct Tree {
     source: CString,
     target: CString,
     attributes: libc::mount_attr,
@@ -89,10 +88,24 @@ const DISK_FLAGS: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NO
 const PROC_OPTIONS: &CStr = c"subset=pid,hidepid=invisible";
 
 /// Empty folders that are always there.
-const FOLDERS: [&str; 10] =
-    ["dev", "etc", "out", "proc", "task", "task/bundle", "task/files", "tmp", "trace", "trace/bin"];
+const FOLDERS: [&str; 11] = [
+    "dev",
+    "etc",
+    "out",
+    "proc",
+    "task",
+    "task/bundle",
+    "task/files",
+    "task/inputs",
+    "tmp",
+    "trace",
+    "trace/bin",
+];
+/// What an interpreter that waits for its order runs.
+pub(super) const START: &str = "/trace/start.py";
 /// So that looking up a user, a group or `localhost` works without a network.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
+    ("trace/start.py", include_str!("start.py")),
     ("etc/passwd", "task:x:1000:1000::/tmp:/nonexistent\n"),
     ("etc/group", "task:x:1000:\n"),
     ("etc/hosts", "127.0.0.1 localhost trace\n"),
@@ -112,7 +125,7 @@ impl Table {
     pub(super) fn new(
         shown: &[Shown],
         links: &[(String, String)],
-        resources: &Resources,
+        disk_bytes: u64,
         max_files: u32,
         identity: Identity,
     ) -> Result<Self, Error> {
@@ -128,12 +141,7 @@ impl Table {
             } else {
                 files.push(Node::File(c_string(target)?, Vec::new()));
             }
-            trees.push(Tree {
-                source: c_string(&path.source.to_string_lossy())?,
-                target: c_string(target)?,
-                attributes: path.kind.attributes(),
-                copy: -1,
-            });
+            trees.push(Tree::new(path)?);
         }
         for (path, content) in FILES {
             files.push(Node::File(c_string(path)?, content.as_bytes().to_vec()));
@@ -148,8 +156,11 @@ impl Table {
             .map(|folder| c_string(&folder).map(Node::Folder))
             .collect::<Result<Vec<_>, _>>()?;
         nodes.append(&mut files);
-        let disk_options =
-            c_string(&format!("size={},nr_inodes={max_files},mode=0755", resources.disk_bytes))?;
+        let disk_options = c_string(&format!(
+            "size={},nr_inodes={},mode=0755",
+            controls::disk_bytes(disk_bytes),
+            controls::disk_files(max_files)
+        ))?;
         Ok(Self { nodes, trees, disk_options })
     }
 
@@ -169,10 +180,7 @@ impl Table {
 
     /// In the child, as the wrapper's user: takes a copy of every mount.
     pub(super) fn copy_trees(&mut self) -> Result<(), (u32, Errno)> {
-        for (index, tree) in (0..).zip(&mut self.trees) {
-            tree.copy = syscall::clone_tree(&tree.source).map_err(|errno| (index, errno))?;
-        }
-        Ok(())
+        copy_trees(&mut self.trees)
     }
 
     /// In the child, as the sandbox's user: mounts an empty root and goes there.
@@ -198,19 +206,19 @@ impl Table {
 
     /// In the child: attaches the copies, read-only.
     pub(super) fn attach_trees(&self) -> Result<(), (u32, Errno)> {
-        for (index, tree) in (0..).zip(&self.trees) {
-            syscall::set_attributes(tree.copy, &tree.attributes)
-                .and_then(|()| syscall::attach(tree.copy, &tree.target))
-                .map_err(|errno| (index, errno))?;
-            syscall::close(tree.copy);
-        }
-        Ok(())
+        attach_trees(&self.trees)
     }
 
     /// In the child: mounts `/out` and `/tmp`, two folders of one file system with one size, and
     /// returns a descriptor of `/out` that outlives the mount. The second covers the file system itself.
     pub(super) fn mount_disk(&self) -> Result<RawFd, Errno> {
-        syscall::mount(Some(c"disk"), c"tmp", Some(c"tmpfs"), DISK_FLAGS, Some(&self.disk_options))?;
+        syscall::mount(
+            Some(c"disk"),
+            c"tmp",
+            Some(c"tmpfs"),
+            controls::disk_flags(DISK_FLAGS),
+            Some(&self.disk_options),
+        )?;
         syscall::make_folder(c"tmp/out", 0o755)?;
         syscall::make_folder(c"tmp/tmp", 0o755)?;
         syscall::mount(Some(c"tmp/out"), c"out", None, libc::MS_BIND, None)?;
@@ -220,6 +228,9 @@ impl Table {
 
     /// In the child, process 1 of its namespace: mounts `/proc`.
     pub(super) fn mount_proc() -> Result<(), Errno> {
+        if !controls::stands(controls::Protection::OwnProc) {
+            return Ok(());
+        }
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         syscall::mount(Some(c"proc"), c"proc", Some(c"proc"), flags, Some(PROC_OPTIONS))
     }
@@ -227,10 +238,64 @@ impl Table {
     /// In the child: makes the root read-only and leaves the machine's behind.
     pub(super) fn seal() -> Result<(), Errno> {
         let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
-        syscall::mount(None, c".", None, flags | libc::MS_NOEXEC, None)?;
+        syscall::mount(None, c".", None, controls::root_flags(flags | libc::MS_NOEXEC), None)?;
         syscall::pivot_to_current()?;
         syscall::detach(c".")?;
         syscall::enter(c"/")
+    }
+}
+
+/// In the child, and in a visit: takes a copy of each.
+pub(super) fn copy_trees(trees: &mut [Tree]) -> Result<(), (u32, Errno)> {
+    for (index, tree) in (0..).zip(trees) {
+        tree.copy = syscall::clone_tree(&tree.source).map_err(|errno| (index, errno))?;
+    }
+    Ok(())
+}
+
+/// In the child, and in a visit: attaches the copies, read-only, and closes them.
+pub(super) fn attach_trees(trees: &[Tree]) -> Result<(), (u32, Errno)> {
+    for (index, tree) in (0..).zip(trees) {
+        syscall::set_attributes(tree.copy, &tree.attributes)
+            .and_then(|()| syscall::attach(tree.copy, &tree.target))
+            .map_err(|errno| (index, errno))?;
+        syscall::close(tree.copy);
+    }
+    Ok(())
+}
+
+/// In a visit: gives `/out` and `/tmp` another size. One file system is behind both.
+pub(super) fn resize_disk(options: &CStr) -> Result<(), Errno> {
+    syscall::mount(None, c"tmp", None, DISK_FLAGS | libc::MS_REMOUNT, Some(options))
+}
+
+/// The options of the writable folders that have this size.
+pub(super) fn disk_size(bytes: u64) -> Result<CString, Error> {
+    c_string(&format!("size={bytes}"))
+}
+
+impl Tree {
+    /// For a path that was checked; its target is taken from the root of the sandbox.
+    pub(super) fn new(shown: &Shown) -> Result<Self, Error> {
+        Ok(Self {
+            source: c_string(&shown.source.to_string_lossy())?,
+            target: c_string(relative(&shown.target))?,
+            attributes: shown.kind.attributes(),
+            copy: -1,
+        })
+    }
+
+    /// The path outside, and the path inside.
+    pub(super) fn names(&self) -> (&CStr, &CStr) {
+        (&self.source, &self.target)
+    }
+
+    /// Closes a copy that was not attached.
+    pub(super) fn forget_copy(&mut self) {
+        if self.copy >= 0 {
+            syscall::close(self.copy);
+            self.copy = -1;
+        }
     }
 }
 
@@ -242,7 +307,7 @@ impl Kind {
             Self::Device => libc::MOUNT_ATTR_NOEXEC,
         };
         libc::mount_attr {
-            attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | more,
+            attr_set: controls::shown_attributes(libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | more),
             attr_clr: 0,
             propagation: libc::MS_PRIVATE,
             userns_fd: 0,
@@ -251,7 +316,7 @@ impl Kind {
 }
 
 /// Whether the path is a folder, after making sure that the sandbox's user can read it.
-fn check_source(shown: &Shown, identity: Identity) -> Result<bool, Error> {
+pub(super) fn check_source(shown: &Shown, identity: Identity) -> Result<bool, Error> {
     let refused = |reason| Error::Source { path: shown.source.clone(), reason };
     let metadata = std::fs::metadata(&shown.source)
         .map_err(|source| Error::io(format!("look at {}", shown.source.display()), source))?;
@@ -284,7 +349,7 @@ pub(super) fn c_string(text: &str) -> Result<CString, Error> {
 mod tests {
     use super::*;
 
-    const RESOURCES: Resources = Resources { cpu_millis: 1000, memory_bytes: 1 << 28, disk_bytes: 1 << 20 };
+    const DISK: u64 = 1 << 20;
     const NOBODY: Identity = Identity::Nobody { outside: 0x7000_0000 };
 
     #[test]
@@ -296,7 +361,7 @@ mod tests {
             target: "/usr/lib/deep/lib.so".to_owned(),
             kind: Kind::Code,
         };
-        let table = Table::new(&[shown], &[], &RESOURCES, 10, NOBODY).unwrap();
+        let table = Table::new(&[shown], &[], DISK, 10, NOBODY).unwrap();
         let mut seen = BTreeSet::new();
         for node in &table.nodes {
             let path = match node {
@@ -317,7 +382,7 @@ mod tests {
         let shown =
             Shown { source: folder.path().to_owned(), target: "/task/bundle".to_owned(), kind: Kind::Data };
         assert!(matches!(
-            Table::new(&[shown], &[], &RESOURCES, 10, NOBODY),
+            Table::new(&[shown], &[], DISK, 10, NOBODY),
             Err(Error::Source { path, .. }) if path == folder.path()
         ));
     }
@@ -326,7 +391,7 @@ mod tests {
     fn a_target_can_not_leave_the_root() {
         for target in ["task", "/", "/../etc", "/task//x", "/task/./x", "/task/"] {
             let shown = Shown { source: "/dev/null".into(), target: target.to_owned(), kind: Kind::Data };
-            assert!(Table::new(&[shown], &[], &RESOURCES, 10, NOBODY).is_err(), "{target}");
+            assert!(Table::new(&[shown], &[], DISK, 10, NOBODY).is_err(), "{target}");
         }
     }
 }

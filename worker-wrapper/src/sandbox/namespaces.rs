@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::Error;
+use super::{Error, controls};
 
 /// New namespaces: users, mounts, processes, network, IPC and host name. The child takes its control
 /// group namespace later, when it is in its group.
@@ -39,10 +39,26 @@ pub(super) enum Copied {
 /// # Safety
 /// In the copy only this thread goes on: the caller must call nothing there but [`super::child::run`].
 pub(super) unsafe fn clone_into(cgroup: Option<RawFd>) -> io::Result<Copied> {
+    // SAFETY: as the caller promises.
+    unsafe { clone(controls::namespaces(NAMESPACES), cgroup) }
+}
+
+/// Copies this process without new namespaces.
+///
+/// # Safety
+/// In the copy only this thread goes on: the caller must call nothing there but [`super::place`]'s visit.
+pub(super) unsafe fn clone_plain() -> io::Result<Copied> {
+    // SAFETY: as the caller promises.
+    unsafe { clone(0, None) }
+}
+
+/// # Safety
+/// In the copy only this thread goes on, and it follows the rule of [`super::child`].
+unsafe fn clone(namespaces: libc::c_int, cgroup: Option<RawFd>) -> io::Result<Copied> {
     let mut pidfd: RawFd = -1;
     let into = if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 };
     let arguments = libc::clone_args {
-        flags: u64::from((NAMESPACES | libc::CLONE_PIDFD).cast_unsigned()) | into,
+        flags: u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()) | into,
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
@@ -93,16 +109,26 @@ impl Identity {
     /// The user and group inside.
     pub(super) const INSIDE: u32 = 1000;
 
-    /// For the next sandbox.
-    pub(super) fn next() -> Self {
+    /// As every sandbox of this wrapper has one.
+    pub(super) fn any() -> Self {
         let uid = nix::unistd::geteuid();
         if uid.is_root() {
-            // Wrappers on the same machine start at different places.
-            let start = std::process::id().wrapping_mul(97);
-            let slot = NEXT_OUTSIDE.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % OUTSIDE;
-            Self::Nobody { outside: FIRST_OUTSIDE + slot }
+            Self::Nobody { outside: FIRST_OUTSIDE }
         } else {
             Self::Wrapper { uid: uid.as_raw(), gid: nix::unistd::getegid().as_raw() }
+        }
+    }
+
+    /// For the next sandbox.
+    pub(super) fn next() -> Self {
+        match Self::any() {
+            Self::Nobody { .. } => {
+                // Wrappers on the same machine start at different places.
+                let start = std::process::id().wrapping_mul(97);
+                let slot = NEXT_OUTSIDE.fetch_add(1, Ordering::Relaxed).wrapping_add(start) % OUTSIDE;
+                Self::Nobody { outside: FIRST_OUTSIDE + slot }
+            }
+            wrapper @ Self::Wrapper { .. } => wrapper,
         }
     }
 

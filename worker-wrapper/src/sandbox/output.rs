@@ -18,6 +18,8 @@ use nix::{
 };
 use trace_contracts::ObjectKey;
 
+use super::controls;
+
 /// Why the outputs of a task are not acceptable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -158,7 +160,9 @@ impl OutputDir {
         names
             .into_iter()
             .map(|name| {
-                let stat = fstatat(&dir, name.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW).map_err(failed)?;
+                let stat =
+                    fstatat(&dir, name.as_c_str(), controls::output_stat(AtFlags::AT_SYMLINK_NOFOLLOW))
+                        .map_err(failed)?;
                 let shown = name.to_string_lossy();
                 let path = if folder.is_empty() { shown.into_owned() } else { format!("{folder}/{shown}") };
                 if name.to_str().is_err() || path.parse::<ObjectKey>().is_err() {
@@ -174,7 +178,8 @@ impl OutputDir {
             | ResolveFlag::RESOLVE_NO_SYMLINKS
             | ResolveFlag::RESOLVE_NO_MAGICLINKS
             | ResolveFlag::RESOLVE_NO_XDEV;
-        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW).resolve(beneath);
+        let (flags, resolve) = controls::output_open(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, beneath);
+        let how = OpenHow::new().flags(flags).resolve(resolve);
         openat2(&self.root, path, how)
     }
 }
@@ -187,7 +192,7 @@ enum Entry {
 fn classify(path: &str, stat: &FileStat) -> Result<Entry, Error> {
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFDIR => Ok(Entry::Folder),
-        SFlag::S_IFREG if stat.st_nlink == 1 => {
+        SFlag::S_IFREG if stat.st_nlink == 1 || controls::links_are_outputs() => {
             Ok(Entry::File { size: u64::try_from(stat.st_size).unwrap_or(u64::MAX) })
         }
         SFlag::S_IFREG | SFlag::S_IFLNK => Err(Error::Link(path.to_owned())),

@@ -1,8 +1,8 @@
-//! Everything that the child needs, made ready before the copy.
+//! Everything that the child needs, made ready before the copy; and what an attempt asks for.
 
 use std::{
     ffi::{CString, c_char},
-    ptr,
+    iter, ptr,
 };
 
 use trace_contracts::wire::worker::Resources;
@@ -10,12 +10,14 @@ use trace_contracts::wire::worker::Resources;
 use super::{
     Confinement, Error, Program, Runtime,
     confinement::Route,
+    controls::{Protection, stands},
     descriptors::Kept,
     environment,
     landlock::{self, Inside, Rules},
     listeners::Ports,
-    mounts::{Kind, Shown, Table, c_string, devices},
+    mounts::{self, START, Shown, Table, c_string, devices},
     namespaces::Identity,
+    order::{Inbox, Order},
     rlimits::{self, Limit},
     runtime::View,
     seccomp::Filter,
@@ -41,7 +43,7 @@ pub(super) struct Host {
     pub max_files: u32,
 }
 
-/// A sandbox that can be started; consumed by doing so.
+/// A sandbox that can be started; consumed by doing so. Nothing of an attempt is in it.
 pub(super) struct Plan {
     /// The root folder.
     pub table: Table,
@@ -55,14 +57,46 @@ pub(super) struct Plan {
     pub inside: Inside,
     /// The system call filter.
     pub filter: std::sync::Arc<Filter>,
-    /// The program's path inside.
-    pub program: CString,
-    /// Its arguments and its environment.
-    pub arguments: Strings,
-    /// `NAME=value`.
-    pub environment: Strings,
+    /// What it does when everything is prepared.
+    pub then: Then,
     /// The descriptors that the child keeps; the ruleset is among them.
     pub kept: Kept,
+}
+
+/// What the child does when everything is prepared.
+pub(super) enum Then {
+    /// It waits for its order and becomes the program.
+    TakeOrder(Inbox),
+    /// It becomes the interpreter, which waits for the order.
+    Interpret(Interpreter),
+}
+
+/// The interpreter, as it is started to wait.
+pub(super) struct Interpreter {
+    /// Where it is inside.
+    pub path: CString,
+    /// With the path before them.
+    pub arguments: Strings,
+    /// `NAME=value`, the same for all.
+    pub environment: Strings,
+}
+
+/// What is to be prepared. Sandboxes of one key are alike.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// For which programs.
+    pub kind: Kind,
+    /// Loopback ports to listen on.
+    pub ports: Vec<u16>,
+}
+
+/// For which programs a sandbox is prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Executables.
+    Executable,
+    /// Python programs.
+    Python,
 }
 
 /// Strings with the list of pointers to them that the kernel wants.
@@ -88,79 +122,106 @@ impl Strings {
     }
 }
 
-/// A plan without its descriptors, and where its ports lead.
-pub(super) struct Draft {
-    shown: Vec<Shown>,
-    links: Vec<(String, String)>,
-    environment: Vec<CString>,
-    /// Where the ports lead.
-    pub routes: Vec<Route>,
-}
-
 /// The folder that the working directory is in.
 pub(super) const WORKING_FOLDER: &std::ffi::CStr = c"/task/bundle";
 
+/// What an attempt asks for, checked; a sandbox that is prepared can be given it.
+pub(super) struct Request {
+    /// Which sandbox fits.
+    pub key: Key,
+    /// What it is told.
+    pub order: Order,
+    /// What it is shown.
+    pub shown: Vec<Shown>,
+    /// What it may have.
+    pub resources: Resources,
+    /// Where its ports lead.
+    pub routes: Vec<Route>,
+}
+
 impl Host {
-    /// What the program will see.
-    pub(super) fn draft(&self, confinement: &Confinement) -> Result<Draft, Error> {
-        let mut view = View::default();
-        view.shown.extend(devices());
-        view.merge(&self.tools);
-        if matches!(confinement.program, Program::Python { .. }) {
-            view.merge(&self.python);
-        }
+    /// What this attempt asks for.
+    pub(super) fn request(&self, confinement: &Confinement) -> Result<Request, Error> {
+        check(&confinement.resources)?;
         let folders = [
-            (&confinement.bundle, "/task/bundle", Kind::Code),
-            (&confinement.files, "/task/files", Kind::Data),
-            (&confinement.inputs, "/task/inputs", Kind::Data),
+            (&confinement.bundle, "/task/bundle", mounts::Kind::Code),
+            (&confinement.files, "/task/files", mounts::Kind::Data),
+            (&confinement.inputs, "/task/inputs", mounts::Kind::Data),
         ];
-        for (source, target, kind) in folders {
-            if let Some(source) = source {
-                view.shown.push(Shown { source: source.clone(), target: target.to_owned(), kind });
-            }
+        let shown = folders.into_iter().filter_map(|(source, target, kind)| {
+            Some(Shown { source: source.clone()?, target: target.to_owned(), kind })
+        });
+        let shown: Vec<Shown> = shown.collect();
+        for path in &shown {
+            mounts::check_source(path, Identity::any())?;
         }
         let routes = confinement.upstreams.routes();
         let environment = environment::build(&confinement.env, &routes, &self.python_path)?;
-        Ok(Draft { shown: view.shown, links: view.links, environment, routes })
+        let (kind, arguments) = self.command(&confinement.program)?;
+        Ok(Request {
+            key: Key { kind, ports: routes.iter().map(|route| route.port).collect() },
+            order: Order::new(&arguments, &environment)?,
+            shown,
+            resources: confinement.resources,
+            routes,
+        })
     }
 
-    /// The plan; `kept` is given the Landlock ruleset.
+    /// The plan of a sandbox for any attempt with this key; `kept` is given the Landlock ruleset.
     pub(super) fn plan(
         &self,
-        confinement: &Confinement,
-        draft: Draft,
+        key: &Key,
+        disk_bytes: u64,
         kept: impl FnOnce(std::os::fd::OwnedFd) -> Result<Kept, Error>,
     ) -> Result<Plan, Error> {
-        check(&confinement.resources)?;
+        let mut view = View::default();
+        view.shown.extend(devices());
+        view.merge(&self.tools);
+        if !stands(Protection::OwnProc) {
+            view.shown.push(Shown::same("/proc".as_ref(), mounts::Kind::Data));
+        }
+        let then = match key.kind {
+            Kind::Executable => Then::TakeOrder(Inbox::new()),
+            Kind::Python => {
+                view.merge(&self.python);
+                Then::Interpret(self.interpreter()?)
+            }
+        };
         let identity = Identity::next();
-        let ports: Vec<u16> = draft.routes.iter().map(|route| route.port).collect();
-        let (ruleset, inside) = Rules::new(self.landlock, &draft.shown, &ports)?.into_parts();
-        let (program, arguments) = self.command(&confinement.program)?;
+        let (ruleset, inside) = Rules::new(self.landlock, &view.shown, &key.ports)?.into_parts();
         Ok(Plan {
-            table: Table::new(&draft.shown, &draft.links, &confinement.resources, self.max_files, identity)?,
+            table: Table::new(&view.shown, &view.links, disk_bytes, self.max_files, identity)?,
             identity,
-            ports: Ports::new(ports),
-            limits: rlimits::limits(&confinement.resources, self.max_processes),
+            ports: Ports::new(key.ports.clone()),
+            limits: rlimits::limits(self.max_processes),
             inside,
             filter: self.filter.clone(),
-            program,
-            arguments: Strings::new(arguments),
-            environment: Strings::new(draft.environment),
+            then,
             kept: kept(ruleset)?,
         })
     }
 
-    fn command(&self, program: &Program) -> Result<(CString, Vec<CString>), Error> {
-        let (path, first, arguments): (_, &[&str], _) = match program {
+    fn interpreter(&self) -> Result<Interpreter, Error> {
+        let path = c_string(&self.runtime.interpreter().to_string_lossy())?;
+        let arguments = Runtime::ARGUMENTS.iter().chain([&START]).map(|text| c_string(text));
+        let arguments = iter::once(Ok(path.clone())).chain(arguments).collect::<Result<Vec<_>, _>>()?;
+        Ok(Interpreter {
+            path,
+            arguments: Strings::new(arguments),
+            environment: Strings::new(environment::fixed(&self.python_path)?),
+        })
+    }
+
+    /// The arguments of a program, itself before them.
+    fn command(&self, program: &Program) -> Result<(Kind, Vec<CString>), Error> {
+        let (kind, path, arguments) = match program {
             Program::Python { arguments } => {
-                (self.runtime.interpreter().to_string_lossy(), &Runtime::ARGUMENTS, arguments)
+                (Kind::Python, self.runtime.interpreter().to_string_lossy(), arguments)
             }
-            Program::Executable { path, arguments } => (path.into(), &[], arguments),
+            Program::Executable { path, arguments } => (Kind::Executable, path.into(), arguments),
         };
-        let path = c_string(&path)?;
-        let rest = first.iter().copied().chain(arguments.iter().map(String::as_str)).map(c_string);
-        let all = std::iter::once(Ok(path.clone())).chain(rest).collect::<Result<Vec<_>, _>>()?;
-        Ok((path, all))
+        let all = iter::once(&*path).chain(arguments.iter().map(String::as_str)).map(c_string);
+        Ok((kind, all.collect::<Result<_, _>>()?))
     }
 }
 

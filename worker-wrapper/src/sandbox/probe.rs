@@ -8,8 +8,11 @@ use trace_contracts::wire::worker::Resources;
 use super::{
     Confinement, Ended, Error, Exit, Program, Sandbox, SandboxConfig, Shared, Upstreams,
     cgroup::Cgroups,
+    handover::Handover,
     landlock,
+    make::Maker,
     plan::Host,
+    pool::Pool,
     runtime::{Runtime, View},
     seccomp::Filter,
     spawner::Spawner,
@@ -17,6 +20,7 @@ use super::{
 
 /// What the trial run may have.
 const TRIAL: Resources = Resources { cpu_millis: 1000, memory_bytes: 256 << 20, disk_bytes: 1 << 20 };
+const TRIAL_PROGRAM: &str = "import json, os, socket, ssl; assert os.listdir('/task/files')";
 /// How long it may take, on a machine that is busy.
 const MAX_TRIAL: Duration = Duration::from_secs(30);
 /// Bytes of what it says when it fails.
@@ -38,18 +42,17 @@ impl Sandbox {
 
     async fn try_out(&self) -> Result<(), Error> {
         let confinement = Confinement {
-            program: Program::Python {
-                arguments: vec!["-c".to_owned(), "import json, socket, ssl".to_owned()],
-            },
+            program: Program::Python { arguments: vec!["-c".to_owned(), TRIAL_PROGRAM.to_owned()] },
             bundle: None,
-            files: None,
+            // Any folder that can be shown will do: that one can be mounted late is tried out, too.
+            files: Some(self.runtime().library().to_owned()),
             inputs: None,
             env: Vec::new(),
             resources: TRIAL,
             timeout: MAX_TRIAL,
             upstreams: Upstreams::default(),
         };
-        let confined = self.launch(confinement).await?;
+        let confined = self.launch_once(confinement).await?;
         let mut said = String::new();
         let mut stderr = confined.stderr.take(MAX_SAID);
         let (read, ended) = tokio::join!(stderr.read_to_string(&mut said), confined.process.wait());
@@ -90,7 +93,10 @@ fn check(config: &SandboxConfig) -> Result<Shared, Error> {
         python = host.runtime.version(),
         "this machine can confine tasks"
     );
-    Ok(Shared { host, cgroups, spawner: Arc::new(Spawner::new()?) })
+    let maker = Arc::new(Maker { host, cgroups });
+    let pool = Arc::new(Pool::new(config.spares));
+    let spawner = Arc::new(Spawner::new(&maker, &pool)?);
+    Ok(Shared { maker, pool, handover: Handover::new()?, spawner })
 }
 
 /// A tool's name becomes a file name inside.

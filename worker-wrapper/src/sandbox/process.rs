@@ -19,10 +19,11 @@ use tokio::{
 use super::{
     Error, Exit, OutputDir, OutputLimits,
     cgroup::{self, Group},
+    child,
     exit::{Bounds, Observed, Status, Stop},
     forwarder::Forwarders,
-    launch::Remains,
     output::MAX_DEPTH,
+    spare::{self, Remains},
     spawner::Spawner,
 };
 
@@ -44,6 +45,8 @@ pub struct Process {
     output: OwnedFd,
     bounds: Bounds,
     deadline: Instant,
+    /// Where an interpreter says why it has not become its program.
+    control: Option<OwnedFd>,
     _forwarders: Option<Forwarders>,
 }
 
@@ -78,6 +81,7 @@ impl Process {
         remains: Remains,
         output: OwnedFd,
         bounds: Bounds,
+        control: Option<OwnedFd>,
         spawner: Arc<Spawner>,
     ) -> Result<Self, Error> {
         let watched = Watched(remains.handle.clone());
@@ -87,7 +91,7 @@ impl Process {
         let watch = unsafe { AsyncFd::register_with_interest(watched, Interest::READABLE) }
             .map_err(|error| Error::io("watch the sandbox", io::Error::from(error)))?;
         let deadline = Instant::now() + bounds.time;
-        Ok(Self { running, watch, output, bounds, deadline, _forwarders: None })
+        Ok(Self { running, watch, output, bounds, deadline, control, _forwarders: None })
     }
 
     pub(super) fn with_forwarders(self, forwarders: Forwarders) -> Self {
@@ -119,6 +123,11 @@ impl Process {
         let stopped = if timed_out { Some(Stop::Deadline) } else { asked.then_some(Stop::Asked) };
         let observed = observe(handle.reap().map_err(watched)?, stopped, &group, &self.output);
         group.remove()?;
+        if observed.status == Status::Exited(child::NEVER_STARTED)
+            && let Some(error) = self.control.as_ref().and_then(spare::last_words)
+        {
+            return Err(error);
+        }
         let exit = Exit::judge(observed, &self.bounds);
         let limits = OutputLimits {
             files: usize::try_from(self.bounds.files).unwrap_or(usize::MAX),

@@ -118,6 +118,11 @@ impl Runtime {
         &self.interpreter
     }
 
+    /// The folder of its standard library.
+    pub(super) fn library(&self) -> &Path {
+        &self.library
+    }
+
     /// Such as `3.11.7`.
     #[must_use]
     pub fn version(&self) -> &str {

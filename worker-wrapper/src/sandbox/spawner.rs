@@ -1,8 +1,8 @@
-//! The threads that start sandboxes and bury them.
+//! The threads that prepare sandboxes and bury them.
 //!
 //! A child asks to be killed when its parent is gone (`PR_SET_PDEATHSIG`), and the kernel takes the
 //! parent to be the *thread* that made it. Threads of a runtime's pool come and go, so sandboxes are
-//! started by threads that live as long as any sandbox does.
+//! made by threads that live as long as any sandbox does.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -10,20 +10,28 @@ use std::{
 };
 
 use tokio::sync::oneshot;
+use trace_contracts::wire::worker::Resources;
 
 use super::{
     Error,
-    launch::{Prepared, Remains, Started},
+    make::Maker,
+    plan::Key,
+    pool::Pool,
+    spare::{Remains, Spare},
 };
 
 /// Hands work to the threads; they end when it is dropped, after what was still to be buried.
 pub(super) struct Spawner {
     jobs: Option<mpsc::Sender<Job>>,
+    pool: Arc<Pool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 enum Job {
-    Start(Box<Prepared>, oneshot::Sender<Result<Started, Error>>),
+    /// For somebody who waits for it.
+    Make(Key, Resources, oneshot::Sender<Result<Spare, Error>>),
+    /// For the pool.
+    Refill(Key, Resources),
     Bury(Remains),
 }
 
@@ -32,25 +40,35 @@ const MAX_THREADS: usize = 4;
 
 impl Spawner {
     /// Starts the threads.
-    pub(super) fn new() -> Result<Self, Error> {
+    pub(super) fn new(maker: &Arc<Maker>, pool: &Arc<Pool>) -> Result<Self, Error> {
         let (jobs, waiting) = mpsc::channel();
         let waiting = Arc::new(Mutex::new(waiting));
         let count = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         let threads = (0..count)
             .map(|_| {
-                let waiting = waiting.clone();
-                thread::Builder::new().name("sandbox-spawner".to_owned()).spawn(move || work(&waiting))
+                let (waiting, maker, pool) = (waiting.clone(), maker.clone(), pool.clone());
+                thread::Builder::new()
+                    .name("sandbox-spawner".to_owned())
+                    .spawn(move || work(&waiting, &maker, &pool))
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| Error::io("start a thread", source))?;
-        Ok(Self { jobs: Some(jobs), threads })
+        Ok(Self { jobs: Some(jobs), pool: pool.clone(), threads })
     }
 
-    /// Starts a sandbox. When the caller goes away in the meantime, the sandbox is buried.
-    pub(super) async fn start(&self, prepared: Prepared) -> Result<Started, Error> {
+    /// Prepares a sandbox. When the caller goes away in the meantime, the sandbox is buried.
+    pub(super) async fn make(&self, key: &Key, resources: &Resources) -> Result<Spare, Error> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Start(Box::new(prepared), reply));
+        self.send(Job::Make(key.clone(), *resources, reply));
         answer.await.map_err(|_| Error::Stopped)?
+    }
+
+    /// Prepares as many as the pool lacks, without waiting for them. They get the limits of the attempt
+    /// before: the next is likely to have the same, and needs no others then.
+    pub(super) fn refill(&self, key: &Key, resources: &Resources) {
+        for _ in 0..self.pool.call_for(key) {
+            self.send(Job::Refill(key.clone(), *resources));
+        }
     }
 
     /// Kills what is left and removes it.
@@ -62,7 +80,7 @@ impl Spawner {
         let Some(jobs) = &self.jobs else { return };
         // Without a thread the job is dropped, and a caller that waits for it hears that.
         if jobs.send(job).is_err() {
-            tracing::error!("the threads that start sandboxes are gone");
+            tracing::error!("the threads that prepare sandboxes are gone");
         }
     }
 }
@@ -72,22 +90,42 @@ impl Drop for Spawner {
         self.jobs = None;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
-                tracing::error!("a thread that starts sandboxes has panicked");
+                tracing::error!("a thread that prepares sandboxes has panicked");
             }
         }
     }
 }
 
-fn work(waiting: &Mutex<mpsc::Receiver<Job>>) {
+fn work(waiting: &Mutex<mpsc::Receiver<Job>>, maker: &Maker, pool: &Pool) {
     let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
     while let Ok(job) = next() {
         match job {
-            Job::Start(prepared, reply) => {
-                if let Err(Ok(unwanted)) = reply.send(prepared.start()) {
-                    unwanted.into_remains().bury();
+            Job::Make(key, resources, reply) => {
+                if reply.is_closed() {
+                    continue;
+                }
+                if let Err(Ok(unwanted)) = reply.send(maker.make(&key, &resources)) {
+                    unwanted.remains.bury();
                 }
             }
+            Job::Refill(key, resources) => refill(maker, pool, &key, &resources),
             Job::Bury(remains) => remains.bury(),
         }
+    }
+}
+
+fn refill(maker: &Maker, pool: &Pool, key: &Key, resources: &Resources) {
+    let made = if pool.is_open() { maker.make(key, resources) } else { Err(Error::Stopped) };
+    let made = match made {
+        Ok(spare) => Some(spare),
+        Err(Error::Stopped) => None,
+        Err(error) => {
+            // The next launch tries it again, and reports it if it still fails.
+            tracing::warn!(%error, "no sandbox could be prepared ahead");
+            None
+        }
+    };
+    if let Some(unwanted) = pool.arrive(key, made) {
+        unwanted.remains.bury();
     }
 }

@@ -50,9 +50,15 @@ pub enum Step {
     Seccomp,
     /// Start the program.
     Exec,
+    /// Take the order.
+    Order,
+    /// Enter the namespaces of a sandbox that waits.
+    Visit,
+    /// Give the writable folders another size.
+    Resize,
 }
 
-const STEPS: [(Step, &str); 22] = [
+const STEPS: [(Step, &str); 25] = [
     (Step::Descriptors, "close inherited descriptors"),
     (Step::Session, "start a session"),
     (Step::ControlGroup, "enter the control groups"),
@@ -75,6 +81,9 @@ const STEPS: [(Step, &str); 22] = [
     (Step::Landlock, "landlock_restrict_self"),
     (Step::Seccomp, "install the seccomp filter"),
     (Step::Exec, "execve"),
+    (Step::Order, "take the order"),
+    (Step::Visit, "setns"),
+    (Step::Resize, "resize the writable folders"),
 ];
 
 impl Step {
@@ -120,6 +129,6 @@ mod tests {
             assert_eq!(Step::from_number(number), Some(step));
             assert_eq!(step.to_string(), name);
         }
-        assert_eq!(Step::from_number(22), None);
+        assert_eq!(Step::from_number(25), None);
     }
 }

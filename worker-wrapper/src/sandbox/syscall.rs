@@ -47,6 +47,12 @@ pub(super) fn close_on_exec_from(first: c_uint) -> Result<(), Errno> {
     done(unsafe { libc::syscall(libc::SYS_close_range, first, LAST, libc::CLOSE_RANGE_CLOEXEC) })
 }
 
+/// Lets `exec` keep this descriptor.
+pub(super) fn keep_on_exec(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    done(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFD, 0) })
+}
+
 /// Closes one descriptor.
 pub(super) fn close(fd: RawFd) {
     // SAFETY: takes a number only; the caller opened it.
@@ -94,6 +100,12 @@ pub(super) fn set_umask(mask: libc::mode_t) {
 pub(super) fn unshare(flags: c_int) -> Result<(), Errno> {
     // SAFETY: takes a number only; this process has one thread.
     done(unsafe { libc::syscall(libc::SYS_unshare, flags) })
+}
+
+/// Enters a namespace of this kind.
+pub(super) fn enter_namespace(namespace: RawFd, kind: c_int) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    done(unsafe { libc::syscall(libc::SYS_setns, namespace, kind) })
 }
 
 /// Names the host of this UTS namespace.

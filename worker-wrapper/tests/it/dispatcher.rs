@@ -12,6 +12,7 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
     routing::{get, post, put},
 };
 use chrono::Utc;
@@ -61,6 +62,10 @@ pub struct Seen {
     pub log_replies_to_lose: usize,
     /// Puts to refuse.
     pub puts_to_refuse: usize,
+    /// Puts to refuse because the session's time is up.
+    pub puts_to_find_expired: usize,
+    /// How often keys for outputs were asked for.
+    pub credentials: usize,
     /// No heartbeat is answered.
     pub heartbeats_fail: bool,
     /// Every claim is answered with what was granted before, too.
@@ -327,8 +332,9 @@ async fn context(headers: HeaderMap) -> Answer<ContextReply> {
     }))
 }
 
-async fn credentials(headers: HeaderMap) -> Answer<CredentialsReply> {
+async fn credentials(State(fake): State<Fake>, headers: HeaderMap) -> Answer<CredentialsReply> {
     check_capability(&headers)?;
+    fake.seen().credentials += 1;
     let session = SessionCredentials {
         access_key_id: "ASIAOFTHEATTEMPT".to_owned(),
         secret_access_key: Secret::new("secret".to_owned()),
@@ -337,7 +343,11 @@ async fn credentials(headers: HeaderMap) -> Answer<CredentialsReply> {
         read: Vec::new(),
         write: vec![output()],
     };
-    Ok(Json(CredentialsReply { region: "us-east-1".to_owned(), sessions: vec![session] }))
+    Ok(Json(CredentialsReply {
+        region: "us-east-1".to_owned(),
+        sessions: vec![session],
+        folders_by_address: 0,
+    }))
 }
 
 fn check_capability(headers: &HeaderMap) -> Result<(), StatusCode> {
@@ -350,15 +360,19 @@ async fn put_object(
     Path(key): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> StatusCode {
+) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut seen = fake.seen();
     if due(&mut seen.puts_to_refuse) {
-        return StatusCode::SERVICE_UNAVAILABLE;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if due(&mut seen.puts_to_find_expired) {
+        let error = "<Error><Code>ExpiredToken</Code><Message>its time is up</Message></Error>";
+        return (StatusCode::BAD_REQUEST, error).into_response();
     }
     if header("x-amz-security-token") != "session-of-the-attempt" {
-        return StatusCode::FORBIDDEN;
+        return StatusCode::FORBIDDEN.into_response();
     }
     seen.objects.insert(key, (header("content-length").to_owned(), body));
-    StatusCode::OK
+    StatusCode::OK.into_response()
 }

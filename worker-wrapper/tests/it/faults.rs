@@ -111,6 +111,23 @@ async fn lines_and_outputs_arrive_although_replies_are_lost() {
 }
 
 #[tokio::test]
+async fn outputs_arrive_although_the_session_expires_meanwhile() {
+    let script = Script {
+        outputs: vec![("part-0.parquet", vec![1]), ("part-1.parquet", vec![2])],
+        ..Script::default()
+    };
+    let harness = Harness::start(script, |seen| {
+        seen.add_task(1, &python());
+        seen.puts_to_find_expired = 1;
+    })
+    .await;
+    assert_eq!(harness.dispatcher.outcome().await, Outcome::Succeeded);
+    let dispatcher = harness.stop().await;
+    let seen = dispatcher.seen();
+    assert_eq!((seen.objects.len(), seen.credentials), (2, 2), "new keys were asked for, once");
+}
+
+#[tokio::test]
 async fn draining_waits_a_while_and_then_gives_the_rest_back() {
     let harness = Harness::start(hanging(), ready(2)).await;
     harness.launcher.until_running(2).await;

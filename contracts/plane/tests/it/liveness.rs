@@ -9,23 +9,23 @@ use std::{
     time::Duration,
 };
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::json;
 use tokio::sync::{Notify, watch};
 use trace_contracts::{
-    AttemptId, Audience, Capability, ErrorCode, Secret,
-    keys::KeySet,
+    AttemptId, Capability, ErrorCode, KeyId, Secret, UserId,
     wire::plane::{LivenessReply, LivenessRequest},
 };
 use trace_plane::{Liveness, PlaneClient};
+
+use crate::signer::Signer;
 
 /// Longer than anything here takes, so that a test that waits for it has failed.
 const LONG: Duration = Duration::from_secs(20);
 
 struct Dispatcher {
     dead: Mutex<HashSet<AttemptId>>,
+    revoked: Mutex<HashSet<KeyId>>,
+    suspended: Mutex<HashSet<UserId>>,
     news: watch::Sender<()>,
     away: AtomicBool,
     asked: AtomicUsize,
@@ -46,21 +46,44 @@ async fn liveness(
         if dispatcher.away.load(Ordering::SeqCst) {
             return Err(StatusCode::BAD_GATEWAY);
         }
-        let dead: Vec<_> = {
-            let dead = dispatcher.dead.lock().unwrap();
-            request.attempts.iter().copied().filter(|attempt| dead.contains(attempt)).collect()
-        };
-        if !dead.is_empty() || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+        let reply = dispatcher.over(&request);
+        let is_over =
+            !(reply.dead.is_empty() && reply.revoked_keys.is_empty() && reply.suspended_users.is_empty());
+        if is_over || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
             if dispatcher.delay_next.swap(false, Ordering::SeqCst) {
                 dispatcher.delayed.notify_one();
                 dispatcher.let_go.notified().await;
             }
-            return Ok(Json(LivenessReply { dead }));
+            return Ok(Json(reply));
         }
     }
 }
 
+/// Those of `asked` that are among `over`.
+fn among<T: Clone + Eq + std::hash::Hash>(asked: &[T], over: &Mutex<HashSet<T>>) -> Vec<T> {
+    let over = over.lock().unwrap();
+    asked.iter().filter(|one| over.contains(one)).cloned().collect()
+}
+
 impl Dispatcher {
+    fn over(&self, request: &LivenessRequest) -> LivenessReply {
+        LivenessReply {
+            dead: among(&request.attempts, &self.dead),
+            revoked_keys: among(&request.keys, &self.revoked),
+            suspended_users: among(&request.users, &self.suspended),
+        }
+    }
+
+    fn revoke(&self, kid: &KeyId) {
+        self.revoked.lock().unwrap().insert(kid.clone());
+        self.news.send_replace(());
+    }
+
+    fn suspend(&self, user: UserId) {
+        self.suspended.lock().unwrap().insert(user);
+        self.news.send_replace(());
+    }
+
     fn kill(&self, attempt: AttemptId) {
         self.dead.lock().unwrap().insert(attempt);
         self.news.send_replace(());
@@ -70,6 +93,8 @@ impl Dispatcher {
 async fn start() -> (Arc<Dispatcher>, PlaneClient) {
     let dispatcher = Arc::new(Dispatcher {
         dead: Mutex::default(),
+        revoked: Mutex::default(),
+        suspended: Mutex::default(),
         news: watch::Sender::new(()),
         away: AtomicBool::new(false),
         asked: AtomicUsize::new(0),
@@ -86,23 +111,7 @@ async fn start() -> (Arc<Dispatcher>, PlaneClient) {
 }
 
 fn capability(attempt: i64) -> Arc<Capability> {
-    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-    let key = jsonwebtoken::EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref());
-    let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
-    let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k",
-        "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y)}]});
-    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
-    header.kid = Some("k".to_owned());
-    header.typ = Some("trace-cap+jwt".to_owned());
-    let now = chrono::Utc::now().timestamp();
-    let claims = json!({
-        "iss": "i", "aud": "trace:query", "sub": "t1.0", "attempt": format!("a{attempt}"), "org": "o1",
-        "jti": "6f8b8a0e-3a0e-4d3a-9f4c-0d9f2f8f2a11", "iat": now, "nbf": now, "exp": now + 300,
-        "grants": {"inputs": {}, "output": "s3://trace/o/", "scratch": "s3://trace/s/"},
-    });
-    let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
-    let keys = KeySet::from_jwks(&keys.to_string()).unwrap();
-    Arc::new(Capability::verify(&token, &keys, "i", Audience::Query).unwrap())
+    Signer::new("k").capability(attempt)
 }
 
 #[tokio::test]
@@ -170,4 +179,42 @@ async fn an_attempt_that_is_held_is_asked_about_by_the_feed_alone() {
         drop(liveness.admit(&capability).await.unwrap());
     }
     assert!(dispatcher.asked.load(Ordering::SeqCst) < 20, "the feed answers, not one question an admission");
+}
+
+#[tokio::test]
+async fn a_revoked_key_ends_what_it_signed_for_every_attempt_and_nothing_else() {
+    let (dispatcher, client) = start().await;
+    let liveness = Liveness::new(client);
+    let (stolen, fresh) = (Signer::new("stolen"), Signer::new("fresh"));
+    // The thief's token is for an attempt that has a good one, too.
+    let (thief, owner, other) = (stolen.capability(1), fresh.capability(1), stolen.capability(2));
+    let ended = liveness.admit(&thief).await.unwrap();
+    let goes_on = liveness.admit(&owner).await.unwrap();
+    let also_ended = liveness.admit(&other).await.unwrap();
+    dispatcher.revoke(thief.kid());
+    for live in [&ended, &also_ended] {
+        tokio::time::timeout(LONG, live.ended().cancelled()).await.expect("revocation reaches the plane");
+    }
+    assert!(!goes_on.ended().is_cancelled());
+    assert!(liveness.admit(&owner).await.is_ok());
+    for capability in [&thief, &other, &stolen.capability(3)] {
+        assert_eq!(liveness.admit(capability).await.err().unwrap().code(), ErrorCode::Revoked);
+    }
+}
+
+#[tokio::test]
+async fn a_suspension_ends_what_runs_for_the_user() {
+    let (dispatcher, client) = start().await;
+    let liveness = Liveness::with_bound(client, Duration::from_millis(600));
+    let (mallory, alice) = (UserId::from_db(1), UserId::from_db(2));
+    let ended = liveness.hold_user(mallory, std::time::Instant::now());
+    let goes_on = liveness.hold_user(alice, std::time::Instant::now());
+    dispatcher.suspend(mallory);
+    tokio::time::timeout(LONG, ended.ended().cancelled()).await.expect("it reaches the plane");
+    assert!(!goes_on.ended().is_cancelled());
+    assert_eq!(ended.refusal().code(), ErrorCode::Forbidden);
+    // And users are believed no longer than attempts by a plane that is cut off.
+    dispatcher.away.store(true, Ordering::SeqCst);
+    dispatcher.news.send_replace(());
+    tokio::time::timeout(LONG, goes_on.ended().cancelled()).await.expect("a stale feed ends what runs");
 }

@@ -1,4 +1,6 @@
-//! Planes against a dispatcher that the test plays.
+//! The parts that every HTTP service shares, over loopback.
 
+mod keys;
 mod liveness;
 mod serve;
+mod signer;

@@ -3,11 +3,11 @@
 /// A guard that is missing. Each is what a plausible mistake in the code would do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Weakness {
-    /// A completion ends whatever lease its task has (`db::leases::hold` without the fence).
+    /// A completion ends whatever lease its task has (`db::fences::open` without the fence).
     CompletionWithoutFence,
     /// A completion counts although its lease has run out (`hold` without `expires_at`).
     CompletionAfterExpiry,
-    /// What a claim was given is not remembered (`db::claims::answered`).
+    /// What a claim was given is not remembered (`db::claims::answered`, `claim_tasks`).
     ClaimNotRemembered,
     /// The ends of leases are compared with clocks that differ: a lease is over for the reaper
     /// while its worker still counts on it.

@@ -11,9 +11,10 @@ use trace_contracts::{
 use super::*;
 use crate::{
     config::Limits,
+    credentials::arn::RoleArn,
     db::leases::LeaseRow,
     keys::SigningKey,
-    mint::{Minter, Subject},
+    mint::{Signer, Subject},
 };
 
 const ISSUER: &str = "https://dispatcher.test";
@@ -63,7 +64,7 @@ fn capability(inputs: impl IntoIterator<Item = (trace_contracts::Name, InputGran
     };
     let subject =
         Subject { lease: &lease, org: OrgId::from_db(1), grants: &grants, timeout: Duration::from_secs(60) };
-    let minter = Minter::new(Arc::clone(&key), ISSUER, &Limits::default());
+    let minter = Signer::with(Arc::clone(&key), ISSUER, &Limits::default());
     let token = minter.mint(subject, Audience::Dispatcher, now).unwrap().token;
     Capability::verify(token.expose(), &key.key_set().unwrap(), ISSUER, Audience::Dispatcher).unwrap()
 }
@@ -72,13 +73,17 @@ fn folders(attempts: impl IntoIterator<Item = u64>) -> BTreeSet<S3Prefix> {
     attempts.into_iter().map(|a| format!("s3://trace/data/o1/r9/t{a}/a{a}/out/").parse().unwrap()).collect()
 }
 
+fn packed(capability: &Capability, manifests: &ManifestPrefixes) -> Packed {
+    session_policies(&Partition::aws(), capability, manifests).unwrap()
+}
+
 fn pretty(policies: &[SessionPolicy]) -> Vec<Value> {
     policies.iter().map(|policy| serde_json::from_str(&policy.document).unwrap()).collect()
 }
 
 #[test]
 fn a_task_without_inputs_reaches_its_own_folders() {
-    let policies = session_policies(&capability([]), &ManifestPrefixes::new()).unwrap();
+    let policies = packed(&capability([]), &ManifestPrefixes::new()).sessions;
     insta::assert_json_snapshot!(pretty(&policies));
 }
 
@@ -86,7 +91,7 @@ fn a_task_without_inputs_reaches_its_own_folders() {
 fn an_open_input_adds_its_folders_and_nothing_above_them() {
     let capability = capability([input("flights", Restriction::Open)]);
     let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), folders([3, 30]))]);
-    insta::assert_json_snapshot!(pretty(&session_policies(&capability, &manifests).unwrap()));
+    insta::assert_json_snapshot!(pretty(&packed(&capability, &manifests).sessions));
 }
 
 #[test]
@@ -96,21 +101,21 @@ fn an_input_with_hidden_rows_or_columns_yields_nothing() {
     let manifests =
         ManifestPrefixes::from([(Sha256::of(b"rows"), folders([5])), (Sha256::of(b"columns"), folders([6]))]);
     assert!(readable_manifests(&capability).is_empty());
-    let policies = session_policies(&capability, &manifests).unwrap();
-    assert_eq!(policies, session_policies(&super::tests::capability([]), &ManifestPrefixes::new()).unwrap());
+    let policies = packed(&capability, &manifests);
+    assert_eq!(policies, packed(&super::tests::capability([]), &ManifestPrefixes::new()));
 }
 
 #[test]
 fn metacharacters_are_escaped() {
     let prefix: S3Prefix = "s3://trace/a*b/c?d/e$f/".parse().unwrap();
-    let policy = SessionPolicy::new(vec![prefix], Vec::new());
+    let policy = SessionPolicy::new(&Partition::aws(), vec![prefix], Vec::new());
     assert!(policy.document.contains("arn:aws:s3:::trace/a${*}b/c${?}d/e${$}f/*"), "{}", policy.document);
 }
 
 #[test]
 fn manifests_of_unknown_inputs_and_foreign_objects_are_refused() {
     let capability = capability([input("flights", Restriction::Open)]);
-    let missing = session_policies(&capability, &ManifestPrefixes::new());
+    let missing = session_policies(&Partition::aws(), &capability, &ManifestPrefixes::new());
     assert_eq!(missing, Err(Error::UnknownManifest(Sha256::of(b"flights"))));
     for key in [
         "data/o2/r1/t1/a1/out/x.parquet",
@@ -133,28 +138,139 @@ fn manifests_of_unknown_inputs_and_foreign_objects_are_refused() {
 }
 
 #[test]
-fn more_folders_than_sessions_reach_are_refused_and_never_widened() {
+fn every_arn_is_in_the_partition_of_the_role() {
     let capability = capability([input("flights", Restriction::Open)]);
-    let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), folders(1..1000))]);
-    assert_eq!(session_policies(&capability, &manifests), Err(Error::TooMany));
+    let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), folders(1..60))]);
+    for (partition, start) in [
+        ("aws", "arn:aws:s3:::"),
+        ("aws-cn", "arn:aws-cn:s3:::"),
+        ("aws-us-gov", "arn:aws-us-gov:s3:::"),
+        ("aws-iso", "arn:aws-iso:s3:::"),
+        ("aws-iso-b", "arn:aws-iso-b:s3:::"),
+        ("aws-iso-e", "arn:aws-iso-e:s3:::"),
+        ("aws-iso-f", "arn:aws-iso-f:s3:::"),
+        ("aws-eusc", "arn:aws-eusc:s3:::"),
+    ] {
+        let role: RoleArn = format!("arn:{partition}:iam::123456789012:role/task").parse().unwrap();
+        let packed = session_policies(role.partition(), &capability, &manifests).unwrap();
+        assert!(packed.sessions.len() > 1);
+        for policy in &packed.sessions {
+            let document: Value = serde_json::from_str(&policy.document).unwrap();
+            for statement in document["Statement"].as_array().unwrap() {
+                let resources = match &statement["Resource"] {
+                    Value::Array(several) => several.clone(),
+                    one => vec![one.clone()],
+                };
+                assert!(
+                    resources.iter().all(|arn| arn.as_str().unwrap().starts_with(start)),
+                    "{resources:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_policy_has_no_character_that_sts_refuses() {
+    let prefix: S3Prefix = "s3://trace/größe/日本𠀀/".parse().unwrap();
+    let policy = SessionPolicy::new(&Partition::aws(), vec![prefix.clone()], Vec::new());
+    assert!(policy.document.is_ascii() && policy.document.contains("\\u65e5\\u672c\\ud840\\udc00"));
+    let document: Value = serde_json::from_str(&policy.document).unwrap();
+    assert_eq!(document["Statement"][0]["Resource"][0], "arn:aws:s3:::trace/größe/日本𠀀/*");
+}
+
+#[test]
+fn folders_past_the_last_session_are_left_and_never_widened() {
+    let capability = capability([input("flights", Restriction::Open)]);
+    let wanted = folders(1..1000);
+    let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), wanted.clone())]);
+    let packed = packed(&capability, &manifests);
+    assert_eq!(packed.sessions.len(), MAX_SESSIONS);
+    let own = &capability.grants().scratch;
+    let read = packed.sessions.iter().flat_map(|policy| &policy.read).filter(|prefix| *prefix != own);
+    let reached: BTreeSet<S3Prefix> = read.cloned().collect();
+    assert!(reached.is_disjoint(&packed.left));
+    assert_eq!(reached.union(&packed.left).cloned().collect::<BTreeSet<_>>(), wanted);
+}
+
+#[test]
+fn a_folder_whose_name_fits_into_no_policy_is_left() {
+    let capability = capability([input("flights", Restriction::Open)]);
+    let long: S3Prefix = format!("s3://trace/data/o1/{}/t1/a1/out/", "$".repeat(250)).parse().unwrap();
+    let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), BTreeSet::from([long.clone()]))]);
+    let packed = packed(&capability, &manifests);
+    assert_eq!((packed.sessions.len(), packed.left), (1, BTreeSet::from([long])));
+}
+
+#[test]
+fn a_policy_that_is_too_large_is_halved_until_one_folder_is_left() {
+    let capability = capability([input("flights", Restriction::Open)]);
+    let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), folders(1..=9))]);
+    let whole = packed(&capability, &manifests).sessions.remove(0);
+    let mut waiting = vec![whole.clone()];
+    let mut smallest = Vec::new();
+    while let Some(policy) = waiting.pop() {
+        match policy.halves(&Partition::aws()) {
+            Some((first, second)) => {
+                assert!(first.chars() < policy.chars() && second.chars() < policy.chars());
+                assert!(second.write.is_empty());
+                waiting.extend([first, second]);
+            }
+            None => smallest.push(policy),
+        }
+    }
+    let writing: Vec<_> = smallest.iter().filter(|policy| !policy.write.is_empty()).collect();
+    assert_eq!((smallest.len(), writing.len()), (10, 1));
+    assert_eq!(
+        (&writing[0].write, &writing[0].read),
+        (&whole.write, &vec![capability.grants().scratch.clone()])
+    );
+    let read: BTreeSet<&S3Prefix> = smallest.iter().flat_map(|policy| &policy.read).collect();
+    assert_eq!(read, whole.read.iter().collect());
+}
+
+/// Folders with names of any length, in two buckets.
+fn any_folders() -> impl Strategy<Value = BTreeSet<S3Prefix>> {
+    let folder = ("[ab]", "[a-c$*?ä]{1,60}", 0..40_u32);
+    proptest::collection::btree_set(folder, 0..150).prop_map(|folders| {
+        let text = |(bucket, run, attempt)| format!("s3://bucket-{bucket}/data/o1/{run}/t1/a{attempt}/out/");
+        folders.into_iter().map(|folder| text(folder).parse().unwrap()).collect()
+    })
 }
 
 proptest! {
     #[test]
-    fn every_folder_is_in_exactly_one_session_and_every_policy_fits(count in 0..120u64) {
+    fn every_folder_is_in_exactly_one_place_and_every_policy_fits(wanted in any_folders()) {
         let capability = capability([input("flights", Restriction::Open)]);
-        let wanted = folders(1..=count);
         let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), wanted.clone())]);
-        let policies = session_policies(&capability, &manifests).unwrap();
-        prop_assert!(policies.iter().all(|policy| policy.document.chars().count() <= MAX_POLICY_CHARS));
+        let packed = packed(&capability, &manifests);
+        prop_assert!(packed.sessions.len() <= MAX_SESSIONS);
+        prop_assert!(packed.sessions.iter().all(|policy| policy.chars() <= MAX_POLICY_CHARS));
+        prop_assert!(packed.sessions[1..].iter().all(|policy| policy.write.is_empty()), "the first one writes");
         let own = &capability.grants().scratch;
-        let read: Vec<&S3Prefix> =
-            policies.iter().flat_map(|policy| &policy.read).filter(|prefix| *prefix != own).collect();
-        prop_assert_eq!(read.len() as u64, count);
-        prop_assert_eq!(read.into_iter().cloned().collect::<BTreeSet<_>>(), wanted);
-        prop_assert!(policies[1..].iter().all(|policy| policy.write.is_empty()), "the first one writes");
-        for policy in &policies {
-            prop_assert!(!policy.document.contains("out*") && !policy.document.contains("\"s3:*\""));
+        let read = packed.sessions.iter().flat_map(|policy| &policy.read).filter(|prefix| *prefix != own);
+        let everywhere: Vec<S3Prefix> = read.chain(&packed.left).cloned().collect();
+        prop_assert_eq!(everywhere.len(), wanted.len());
+        prop_assert_eq!(everywhere.into_iter().collect::<BTreeSet<_>>(), wanted);
+    }
+
+    /// No session is opened while there is room in an earlier one: nothing of a later session, and
+    /// nothing that was left, fits into an earlier one.
+    #[test]
+    fn sessions_are_few(wanted in any_folders()) {
+        let capability = capability([input("flights", Restriction::Open)]);
+        let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), wanted)]);
+        let Packed { sessions, left } = packed(&capability, &manifests);
+        let with = |policy: &SessionPolicy, more: &S3Prefix| {
+            let read = policy.read.iter().chain([more]).cloned().collect();
+            SessionPolicy::new(&Partition::aws(), read, policy.write.clone()).chars()
+        };
+        for (at, session) in sessions.iter().enumerate() {
+            let later = sessions[at + 1..].iter().flat_map(|later| &later.read).chain(&left);
+            for folder in later {
+                // A comma too many is counted in each list: of objects, and of each bucket's folders.
+                prop_assert!(with(session, folder) + 3 > MAX_POLICY_CHARS, "{folder} fits into session {at}");
+            }
         }
     }
 }

@@ -28,6 +28,7 @@ pub(super) async fn token(
     }
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
     let facts = app.core.facts.one(&mut conn, task.lease.run()).await?;
+    let signer = app.minter.signer(&mut conn).await?;
     drop(conn);
     let subject = Subject {
         lease: &task.lease,
@@ -35,5 +36,5 @@ pub(super) async fn token(
         grants,
         timeout: Duration::from_millis(facts.place(task.lease.task)?.spec.timeout_ms),
     };
-    Ok(Json(app.minter.mint(subject, request.audience, Utc::now())?))
+    Ok(Json(signer.mint(subject, request.audience, Utc::now())?))
 }

@@ -7,7 +7,13 @@ use axum::{
     http::{HeaderMap, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
-use trace_contracts::{AttemptId, ErrorCode, Name, RunId, Sha256, TaskId, wire::header::IDEMPOTENCY_KEY};
+use trace_contracts::{
+    AttemptId, ErrorCode, KeyId, Name, RunId, Sha256, TaskId, UserId,
+    wire::{
+        authority::{REASON_CHARS, ReasonRequest},
+        header::IDEMPOTENCY_KEY,
+    },
+};
 use trace_plane::{Refusal, Reply};
 
 use super::problem::not_found;
@@ -32,7 +38,7 @@ macro_rules! named {
     )*};
 }
 
-named! { RunId "run" TaskId "task" Name "DAG or dataset" Sha256 "blob" }
+named! { RunId "run" TaskId "task" Name "DAG or dataset" Sha256 "blob" KeyId "key" UserId "user" }
 
 /// The one thing that an address names. What can't be an id is not found, like an id of nothing.
 #[derive(Debug)]
@@ -107,6 +113,20 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Reply<Option<&str>> {
     let key = value.to_str().map_err(|_| bad_key())?;
     let visible = key.bytes().all(|byte| byte.is_ascii_graphic());
     if visible && (1..=MAX_KEY_BYTES).contains(&key.len()) { Ok(Some(key)) } else { Err(bad_key()) }
+}
+
+/// The reason that somebody gives for what they do.
+///
+/// # Errors
+/// `bad_request` when it is empty, too long, or more than plain text.
+pub(super) fn reason(request: &ReasonRequest) -> Reply<&str> {
+    let reason = request.reason.trim();
+    let is_plain = !reason.is_empty() && !reason.contains(char::is_control);
+    if is_plain && reason.chars().count() <= REASON_CHARS {
+        return Ok(reason);
+    }
+    let detail = format!("say why in `reason`: one line of 1 to {REASON_CHARS} characters");
+    Err(Refusal::new(ErrorCode::BadRequest, detail))
 }
 
 fn bad_key() -> Refusal {

@@ -39,6 +39,24 @@ impl<A: Act> FromRequestParts<App> for Permit<A> {
     }
 }
 
+/// A permit for what concerns every org: only admins of the platform's own org get one.
+pub(super) struct PlatformPermit<A>(pub(super) Permit<A>);
+
+impl<A: Act> FromRequestParts<App> for PlatformPermit<A> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let permit = Permit::<A>::from_request_parts(parts, app).await?;
+        let why = match &app.config.keys.platform_org {
+            Some(org) if **org == *permit.caller().org_slug() => return Ok(Self(permit)),
+            Some(_) => "this concerns every org: ask an admin of the platform's own org",
+            None => "this concerns every org: the operator has to set `keys: { platform_org: … }` first",
+        };
+        let path = parts.uri.path();
+        Err(forbid_caller::<A>(app, permit.caller(), path, why.to_owned()).await)
+    }
+}
+
 /// The refusal of somebody who is known and may not, which is in the audit log before it is said.
 async fn forbid(db: &PgPool, user: UserId, org: OrgId, action: &str, object: &str, why: String) -> Refusal {
     match write_down(db, &Refused { user, org, action, object, why: &why }).await {

@@ -8,6 +8,7 @@ mod dags;
 mod datasets;
 mod extract;
 mod identify;
+mod keys;
 mod limits;
 mod logs;
 mod problem;
@@ -15,7 +16,9 @@ mod resolve;
 mod runs;
 mod schema;
 mod tasks;
+mod users;
 mod why;
+mod workers;
 
 use axum::{
     Json,
@@ -57,6 +60,14 @@ pub fn routes() -> Vec<Route> {
         user(Method::GET, "/v1/limits", get(limits::show)),
         user(Method::PUT, "/v1/limits", put(limits::set)),
         user(Method::GET, "/v1/audit", get(audit::list)),
+        user(Method::GET, "/v1/keys", get(keys::list)),
+        user(Method::POST, "/v1/keys/rotate", post(keys::rotate)),
+        user(Method::POST, "/v1/keys/{kid}/revoke", post(keys::revoke)),
+        user(Method::GET, "/v1/keys/{kid}/touched", get(keys::touched)),
+        user(Method::GET, "/v1/users", get(users::list)),
+        user(Method::POST, "/v1/users/{user}/suspend", post(users::suspend)),
+        user(Method::POST, "/v1/users/{user}/restore", post(users::restore)),
+        user(Method::POST, "/v1/workers/{name}/revoke", post(workers::revoke)),
         Route::new(Method::GET, crate::dag::schema::ID, Caller::Public, get(schema::dag)),
     ]
 }

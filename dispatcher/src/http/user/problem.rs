@@ -3,7 +3,7 @@
 use trace_contracts::{ErrorCode, Problem};
 use trace_plane::Refusal;
 
-use crate::{blobs, db, deploy, users};
+use crate::{authority, blobs, db, deploy, users};
 
 /// A statement that failed, whichever layer says so.
 pub(super) fn database(error: impl Into<db::Error>) -> Refusal {
@@ -20,6 +20,17 @@ impl From<users::Error> for Refusal {
         match error {
             users::Error::Db(error) => database(error),
             refused => Self::new(ErrorCode::Forbidden, refused.to_string()),
+        }
+    }
+}
+
+impl From<authority::keys::Error> for Refusal {
+    fn from(error: authority::keys::Error) -> Self {
+        use authority::keys::Error as E;
+        match error {
+            E::Key(error) => Self::from(error),
+            E::Unknown => not_found("key"),
+            E::TooMany => Self::new(ErrorCode::Conflict, error.to_string()),
         }
     }
 }

@@ -11,8 +11,15 @@ use crate::{
         self,
         leases::{LeaseRow, ShownFence},
     },
+    lease::Wakes,
     liveness::Liveness,
-    task::{self, Core, claim::Claim, complete::Ended, cut::cut},
+    queue::Signals,
+    task::{
+        self, Core,
+        claim::Claim,
+        complete::{Completed, Ended, complete},
+        cut::cut,
+    },
 };
 
 /// Requests that share a transaction at most.
@@ -33,10 +40,17 @@ pub struct Batches {
 impl Batches {
     /// Starts them.
     #[must_use]
-    pub fn start(core: &Core, liveness: &Liveness) -> Self {
+    pub fn start(core: &Core, liveness: &Liveness, signals: &Signals) -> Self {
         Self {
             claims: group(core, |core, claims| async move {
                 let mut ids = core.attempt_ids.reserve(&core.db, task::claim::most(&claims)).await?;
+                let at_once = {
+                    let mut conn = core.db.acquire().await?;
+                    task::claim::claim_at_once(&mut conn, &core.limits, &mut ids, &claims).await?
+                };
+                if let Some(leases) = at_once {
+                    return Ok(leases);
+                }
                 let mut tx = core.db.begin().await?;
                 let leases = task::claim::claim(&mut tx, &core.limits, &mut ids, &claims).await?;
                 tx.commit().await?;
@@ -53,9 +67,7 @@ impl Batches {
                 group(core, move |core, shown| {
                     let liveness = liveness.clone();
                     async move {
-                        let mut tx = core.db.begin().await?;
-                        let current = cut(&mut tx, &shown).await?;
-                        tx.commit().await?;
+                        let current = cut(&mut *core.db.acquire().await?, &shown).await?;
                         // Known here before anything else happens; others hear of it by the news.
                         let attempts: Vec<_> = current.iter().flatten().map(|lease| lease.attempt).collect();
                         liveness.cut(&attempts);
@@ -63,12 +75,24 @@ impl Batches {
                     }
                 })
             },
-            completions: group(core, |core, ended| async move {
-                let mut tx = core.db.begin().await?;
-                let verdicts = task::complete::complete(&mut tx, &core, &ended).await?;
-                tx.commit().await?;
-                Ok(verdicts)
-            }),
+            completions: {
+                let signals = signals.clone();
+                group(core, move |core, ended| {
+                    let signals = signals.clone();
+                    async move {
+                        let mut tx = core.db.begin().await?;
+                        let Completed { verdicts, committed, wakes } =
+                            complete(&mut tx, &core, &ended).await?;
+                        tx.commit().await?;
+                        core.facts.recent.add(committed);
+                        // Who waits here need not wait for the news to come around.
+                        if wakes == Wakes::Workers {
+                            signals.tell_ready();
+                        }
+                        Ok(verdicts)
+                    }
+                })
+            },
         }
     }
 

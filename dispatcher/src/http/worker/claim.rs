@@ -54,8 +54,12 @@ async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Vec<LeaseRow>> {
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return Ok(Vec::new()),
-            // The end of the wait, and news, are both answered by looking once more.
-            _ = tokio::time::timeout_at(deadline, ready.changed()) => {}
+            heard = tokio::time::timeout_at(deadline, ready.changed()) => {
+                // Nothing was heard: the next claim begins with a look, so this one needs no last one.
+                if heard.is_err() {
+                    return Ok(Vec::new());
+                }
+            }
         }
     }
 }
@@ -66,10 +70,9 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    let granted =
-        grants::of_leases(&mut conn, &app.core.facts, &app.config.object_store.bucket, rows).await?;
-    drop(conn);
+    let granted = grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    // After the leases are there; see `Minter::signer`.
+    let signer = app.minter.signer(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {
@@ -80,7 +83,7 @@ async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
             grants: &one.grants,
             timeout: Duration::from_millis(launch.timeout_ms),
         };
-        match app.minter.mint(subject, Audience::Dispatcher, Utc::now()) {
+        match signer.mint(subject, Audience::Dispatcher, Utc::now()) {
             Ok(reply) => leases.push(Lease {
                 attempt: one.lease.attempt,
                 lease_token: one.lease.lease_token,

@@ -1,10 +1,12 @@
 //! `POST /internal/complete`.
 
+use std::collections::BTreeSet;
+
 use axum::{Json, extract::State};
 use futures::{StreamExt, stream};
 use trace_contracts::{
     AttemptId, ErrorCode,
-    wire::worker::{CompleteReply, CompleteRequest, CompleteVerdict, Completion, FailureReason, Outcome},
+    wire::worker::{CompleteReply, CompleteRequest, CompleteVerdict, Completion, Outcome},
 };
 use trace_plane::{Body, Refusal, Reply};
 
@@ -48,15 +50,16 @@ pub(super) async fn complete(
     Ok(Json(CompleteReply { verdicts }))
 }
 
-/// Two reasons are the dispatcher's own to give.
+/// Some reasons are the dispatcher's own to give.
 fn check_reason(completion: &Completion) -> Reply<()> {
     match &completion.outcome {
-        Outcome::Failed { reason: FailureReason::LeaseExpired | FailureReason::Cancelled, .. } => {
-            Err(Refusal::new(
-                ErrorCode::BadRequest,
-                "`lease_expired` and `cancelled` are set by the dispatcher alone; report what happened to the process",
-            ))
-        }
+        Outcome::Failed { reason, .. } if reason.is_the_dispatchers() => Err(Refusal::new(
+            ErrorCode::BadRequest,
+            format!(
+                "`{}` is set by the dispatcher alone; report what happened to the process",
+                reason.as_str()
+            ),
+        )),
         _ => Ok(()),
     }
 }
@@ -85,10 +88,9 @@ async fn end(app: &App, outcome: Outcome, lease: Option<LeaseRow>) -> Result<End
 }
 
 async fn list(app: &App, lease: &LeaseRow) -> Result<Result<outputs::Outputs, outputs::Error>, db::Error> {
-    let mut conn = app.db.acquire().await?;
-    let facts = app.core.facts.one(&mut conn, lease.run()).await?;
-    drop(conn);
-    let prefixes = AttemptPrefixes::of(&app.config.object_store.bucket, &facts, lease)?;
+    let facts = app.core.facts.of_pool(&app.db, &BTreeSet::from([lease.run()])).await?;
+    let facts = facts.get(&lease.run()).ok_or_else(|| db::Error::corrupt("a run", lease.run()))?;
+    let prefixes = AttemptPrefixes::of(&app.config.object_store.bucket, facts, lease)?;
     Ok(app.outputs.list(&prefixes.output, facts.place(lease.task)?.partition).await)
 }
 

@@ -5,6 +5,7 @@ use trace_contracts::{
     ErrorCode,
     wire::{limit, worker::LogRequest},
 };
+use trace_controls::{Protection, stands};
 use trace_plane::{Body, Refusal, Reply};
 
 use super::Worker;
@@ -33,7 +34,8 @@ pub(super) async fn logs(
     };
     db::logs::append(&mut tx, &current, first_seq, &request.lines).await?;
     // Counted afterwards, so that lines sent again count once.
-    if db::logs::logged_bytes(&mut tx, &current).await? > limit::LOG_BYTES_PER_ATTEMPT as u64 {
+    let logged = db::logs::logged_bytes(&mut tx, &current).await?;
+    if logged > limit::LOG_BYTES_PER_ATTEMPT as u64 && stands(Protection::StoredLogCap) {
         return Err(Refusal::new(
             ErrorCode::LimitExceeded,
             format!("an attempt logs at most {} bytes: cut the log and say so", limit::LOG_BYTES_PER_ATTEMPT),

@@ -11,6 +11,7 @@ use trace_contracts::{AttemptId, Manifest, ManifestObject, PartitionKey, S3Prefi
 use trace_dispatcher::{
     credentials::{self, CredentialMinter, SessionKeys, SessionRequest},
     db,
+    db::notify::{Channel, News},
     outputs::{self, OutputLister, Outputs},
     queue::WakeUps,
 };
@@ -94,8 +95,8 @@ pub struct Lossy;
 
 #[async_trait]
 impl WakeUps for Lossy {
-    async fn announce(&self, _tx: &mut PgConnection, _tasks: &[TaskId]) -> Result<(), db::Error> {
-        Ok(())
+    async fn announce(&self, _tx: &mut PgConnection, _tasks: &[TaskId]) -> Result<Vec<News>, db::Error> {
+        Ok(Vec::new())
     }
 }
 
@@ -104,9 +105,11 @@ pub struct Doubled;
 
 #[async_trait]
 impl WakeUps for Doubled {
-    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<(), db::Error> {
+    async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<News>, db::Error> {
         use trace_dispatcher::queue::postgres::PgWakeUps;
-        PgWakeUps.announce(&mut *tx, tasks).await?;
-        PgWakeUps.announce(tx, tasks).await
+        let mut news = PgWakeUps.announce(&mut *tx, tasks).await?;
+        // PostgreSQL sends news with the same words once a transaction.
+        news.push(News { channel: Channel::Ready, payload: "again".to_owned() });
+        Ok(news)
     }
 }

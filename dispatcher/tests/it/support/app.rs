@@ -16,8 +16,8 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
-    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
-    credentials::QueryServiceOnly,
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    credentials::{QueryServiceOnly, Source},
     identity::Kind,
     start,
 };
@@ -75,6 +75,8 @@ impl TestApp {
                 access_key_id: "test".to_owned(),
                 secret_access_key: Secret::new("test".to_owned()),
             },
+            keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
+            credentials: Source::None,
             limits: Limits::default(),
         };
         let adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

@@ -4,9 +4,13 @@
 pub mod adapters;
 pub mod app;
 pub mod dags;
+pub mod fake_sts;
+pub mod grants;
+pub mod iam;
 pub mod platform;
 pub mod postgres;
 pub mod s3;
+pub mod seaweed;
 pub mod users;
 pub mod wire;
 

@@ -7,8 +7,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{OrgId, RunId, Secret, UserId};
 use trace_dispatcher::{
-    Adapters, Addresses, App, Config, Error, bootstrap,
-    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
+    Adapters, Addresses, App, Config, CredentialMinter, Error, bootstrap,
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    credentials::Source,
     identity::Kind,
     keys::SigningKey,
     queue::WakeUps,
@@ -48,6 +49,8 @@ pub struct Options {
     pub limits: Limits,
     pub wake: Option<Arc<dyn WakeUps>>,
     pub object_store: Option<String>,
+    /// Where sessions come from, if not from memory.
+    pub credentials: Option<Arc<dyn CredentialMinter>>,
     /// An empty database that is there already.
     pub database: Option<String>,
 }
@@ -107,6 +110,8 @@ impl Platform {
                 access_key_id: "test".to_owned(),
                 secret_access_key: Secret::new("test".to_owned()),
             },
+            keys: Keys { platform_org: Some("main".parse().unwrap()), ..Keys::default() },
+            credentials: Source::None,
             limits: options.limits,
         };
         let (outputs, sessions) = (Arc::new(MemoryOutputs::default()), Arc::new(MemorySessions::default()));
@@ -114,6 +119,7 @@ impl Platform {
         if config.object_store.endpoint.is_none() {
             adapters.outputs = Arc::clone(&outputs) as _;
         }
+        adapters.credentials = options.credentials.unwrap_or(adapters.credentials);
         adapters.wake = options.wake.unwrap_or(adapters.wake);
         let shutdown = CancellationToken::new();
         let dispatcher = start(config, adapters, shutdown.clone()).await.unwrap();

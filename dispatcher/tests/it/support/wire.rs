@@ -93,7 +93,7 @@ impl Platform {
     }
 
     pub async fn dead_of(&self, attempts: &[AttemptId], wait_ms: u64) -> Vec<AttemptId> {
-        let request = LivenessRequest { attempts: attempts.to_vec(), wait_ms };
+        let request = LivenessRequest { attempts: attempts.to_vec(), wait_ms, ..LivenessRequest::default() };
         let response = self
             .internal(Method::POST, "/internal/liveness", &self.plane)
             .json(&request)

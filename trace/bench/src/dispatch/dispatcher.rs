@@ -15,8 +15,8 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, App, Config, bootstrap,
-    config::{Jwks, Limits, Listen, ObjectStore, UserIssuer},
-    credentials::QueryServiceOnly,
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    credentials::{QueryServiceOnly, Source},
     dag::spec::Spec,
     identity::Kind,
     keys::SigningKey,
@@ -91,6 +91,8 @@ impl Dispatcher {
                 access_key_id: "bench".to_owned(),
                 secret_access_key: Secret::new("bench".to_owned()),
             },
+            keys: Keys { platform_org: Some("main".parse()?), ..Keys::default() },
+            credentials: Source::None,
             limits: Limits::default(),
         };
         let mut adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

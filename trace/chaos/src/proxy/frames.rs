@@ -48,6 +48,21 @@ impl Frame {
         self.0.first() == Some(&b'Q') && self.0.get(5..).is_some_and(|sql| sql.starts_with(b"COMMIT"))
     }
 
+    /// A client's word to carry a prepared statement out.
+    pub(super) fn is_execute(&self) -> bool {
+        self.0.first() == Some(&b'E')
+    }
+
+    /// A client's end of a message: a statement outside of a transaction is committed then.
+    pub(super) fn is_sync(&self) -> bool {
+        self.0.first() == Some(&b'S')
+    }
+
+    /// A server's word that the next command may come, outside of a transaction.
+    pub(super) fn is_ready_and_idle(&self) -> bool {
+        self.is_ready() && self.0.get(5) == Some(&b'I')
+    }
+
     /// A server's word that the next command may come.
     pub(super) fn is_ready(&self) -> bool {
         self.0.first() == Some(&b'Z')

@@ -76,10 +76,11 @@ async fn relay(client: TcpStream, server: SocketAddr, weather: Arc<Weather>) -> 
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let swallow = Arc::new(AtomicBool::new(false));
+    let idle = Arc::new(AtomicBool::new(false));
     let (queue, queued) = mpsc::channel(QUEUE);
     tokio::select! {
-        ended = up(from_client, to_server, &weather, &swallow) => ended,
-        ended = read(from_server, queue) => ended,
+        ended = up(from_client, to_server, &weather, &swallow, &idle) => ended,
+        ended = read(from_server, queue, &idle) => ended,
         ended = down(queued, to_client, &weather, &swallow) => ended,
     }
 }
@@ -89,11 +90,15 @@ async fn up(
     mut server: OwnedWriteHalf,
     weather: &Weather,
     swallow: &AtomicBool,
+    idle: &AtomicBool,
 ) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
     server.write_all(Frame::read_first(&mut client).await?.bytes()).await?;
+    let mut executes = false;
     while let Some(frame) = Frame::read(&mut client).await? {
-        if frame.is_commit() && weather.loses_commit_reply() {
+        executes |= frame.is_execute();
+        let alone = frame.is_sync() && std::mem::take(&mut executes) && idle.load(Ordering::Acquire);
+        if (frame.is_commit() || alone) && weather.loses_commit_reply() {
             swallow.store(true, Ordering::Release);
         }
         server.write_all(frame.bytes()).await?;
@@ -101,9 +106,12 @@ async fn up(
     Ok(())
 }
 
-async fn read(server: OwnedReadHalf, queue: mpsc::Sender<Frame>) -> std::io::Result<()> {
+async fn read(server: OwnedReadHalf, queue: mpsc::Sender<Frame>, idle: &AtomicBool) -> std::io::Result<()> {
     let mut server = BufReader::new(server);
     while let Some(frame) = Frame::read(&mut server).await? {
+        if frame.is_ready() {
+            idle.store(frame.is_ready_and_idle(), Ordering::Release);
+        }
         if queue.send(frame).await.is_err() {
             break;
         }

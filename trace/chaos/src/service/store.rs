@@ -13,7 +13,7 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use trace_contracts::{AttemptId, OrgId, Secret, TaskId};
+use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
 use trace_dispatcher::credentials::{CredentialMinter, Error, SessionKeys, SessionRequest};
 use trace_object_store::{
     Config, Denial, DenialSink, EmbeddedObjectStore, Limits, MintRequest, RootCredentials, SessionIssuer,
@@ -45,6 +45,7 @@ struct Mint {
     org: OrgId,
     task: TaskId,
     attempt: AttemptId,
+    kid: KeyId,
     policy: String,
     seconds: u64,
 }
@@ -100,9 +101,9 @@ async fn mint(
     State(sessions): State<SessionIssuer>,
     Json(mint): Json<Mint>,
 ) -> Result<Json<Minted>, (StatusCode, String)> {
-    let Mint { org, task, attempt, policy, seconds } = mint;
+    let Mint { org, task, attempt, kid, policy, seconds } = mint;
     let request =
-        MintRequest { org, task, attempt, policy_json: policy, duration: Duration::from_secs(seconds) };
+        MintRequest { org, task, attempt, kid, policy_json: policy, duration: Duration::from_secs(seconds) };
     let keys = sessions.mint(request).map_err(|error| (StatusCode::CONFLICT, error.to_string()))?;
     Ok(Json(Minted {
         access_key_id: keys.access_key_id,
@@ -156,6 +157,7 @@ impl CredentialMinter for RemoteSessions {
             org: request.org,
             task: request.task,
             attempt: request.attempt,
+            kid: request.kid,
             policy: request.policy.document,
             seconds: request.duration.as_secs(),
         };

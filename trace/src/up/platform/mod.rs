@@ -120,7 +120,7 @@ impl Platform {
             .map_err(|(address, source)| Error::Listen { address, source })?;
         let ground = Ground::start(data).await?;
         let services_stopping = CancellationToken::new();
-        let dispatcher = start_dispatcher(data, &ground, &listeners, &services_stopping).await?;
+        let dispatcher = start_dispatcher(options, data, &ground, &listeners, &services_stopping).await?;
         let identities = Identities::issue(options, &dispatcher).await?;
         let audit = PlaneClient::new(listeners.workers.url(""), identities.object_store.clone());
         ground.denials.write_with(audit);
@@ -247,12 +247,13 @@ impl Identities {
 }
 
 async fn start_dispatcher(
+    options: &Options,
     data: &DataDir,
     ground: &Ground,
     listeners: &Listeners,
     stopping: &CancellationToken,
 ) -> Result<Dispatcher, Error> {
-    let config = wiring::dispatcher(data, ground, listeners)?;
+    let config = wiring::dispatcher(options, data, ground, listeners)?;
     let sessions = EmbeddedSessions(ground.object_store.sessions());
     let adapters = Adapters::new(&config, Arc::new(sessions));
     Ok(trace_dispatcher::start(config, adapters, stopping.clone()).await?)

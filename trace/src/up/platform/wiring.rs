@@ -32,16 +32,17 @@ const DATABASE_CONNECTIONS: u32 = 16;
 /// Bundles and files that the worker keeps.
 const CACHE_BYTES: u64 = 1 << 30;
 /// How long the worker's claims wait.
-const CLAIM_WAIT_MS: u64 = 20_000;
+const CLAIM_WAIT_MS: u64 = 30_000;
 /// How long running tasks may go on once the platform is told to stop.
 const DRAIN_MS: u64 = 30_000;
 
 pub(super) fn dispatcher(
+    options: &Options,
     data: &DataDir,
     ground: &Ground,
     listeners: &Listeners,
 ) -> Result<trace_dispatcher::Config, data_dir::Error> {
-    use trace_dispatcher::config::{Config, Jwks, Limits, Listen, ObjectStore, UserIssuer};
+    use trace_dispatcher::config::{Config, Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer};
     let RootCredentials { access_key_id, secret_access_key } = ground.object_store.root_credentials().clone();
     Ok(Config {
         database_url: Secret::new(ground.postgres.connect_options().to_url_lossy().to_string()),
@@ -65,6 +66,9 @@ pub(super) fn dispatcher(
             access_key_id,
             secret_access_key,
         },
+        keys: Keys { platform_org: options.orgs.first().cloned(), ..Keys::default() },
+        // Sessions are the embedded object store's.
+        credentials: trace_dispatcher::credentials::Source::None,
         limits: Limits::default(),
     })
 }

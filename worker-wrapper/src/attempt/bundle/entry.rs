@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, hash_map};
 
+use trace_controls::{Protection, stands};
 use zip::read::ZipFileEntry;
 
 use super::{Error, path::BundlePath};
@@ -39,6 +40,7 @@ impl Entry {
         // Whatever system the archive claims to come from: the bits are where Unix keeps its mode.
         match (unverified.external_attributes() >> 16 & TYPE_MASK, kind) {
             (0, _) | (TYPE_FILE, Kind::File) | (TYPE_FOLDER, Kind::Folder) => Ok(Self { path, kind }),
+            _ if !stands(Protection::BundleKinds) => Ok(Self { path, kind }),
             _ => Err(Error::Kind(path.as_str().to_owned())),
         }
     }
@@ -54,6 +56,9 @@ pub(super) struct Tree {
 impl Tree {
     /// Adds an entry and the folders above it.
     pub(super) fn insert(&mut self, entry: &Entry) -> Result<(), Error> {
+        if !stands(Protection::BundleDuplicates) {
+            return Ok(());
+        }
         for parent in entry.path.parents() {
             self.insert_one(parent, Kind::Folder)?;
         }

@@ -49,6 +49,8 @@ enum Hierarchy {
 /// The group of one sandbox.
 pub(super) struct Group {
     files: Files,
+    /// What its processes may have.
+    resources: Resources,
     busy: Arc<Busy>,
 }
 
@@ -127,7 +129,7 @@ impl Cgroups {
             Hierarchy::V1(hierarchies) => Files::V1(hierarchies.create(&name, resources, max_processes)?),
             Hierarchy::V2(tree) => Files::V2(tree.create(&name, resources, max_processes)?),
         };
-        Ok(Group { files, busy: self.busy.clone() })
+        Ok(Group { files, resources: *resources, busy: self.busy.clone() })
     }
 
     /// Kills and removes what wrappers that no longer run have left behind; returns how many groups.
@@ -164,6 +166,26 @@ impl Group {
             Files::V1(folders) => folders.entrances(),
             Files::V2(_) => Ok(Vec::new()),
         }
+    }
+
+    /// Gives its processes other limits. Fails where they use more than that already.
+    pub(super) fn relimit(&mut self, resources: &Resources) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.resources, *resources);
+        if before.memory_bytes != resources.memory_bytes {
+            let raised = resources.memory_bytes > before.memory_bytes;
+            match &self.files {
+                Files::V1(folders) if raised => folders.raise_memory(resources.memory_bytes)?,
+                Files::V1(folders) => folders.limit_memory(resources.memory_bytes)?,
+                Files::V2(folder) => folder.limit_memory(resources.memory_bytes)?,
+            }
+        }
+        if before.cpu_millis != resources.cpu_millis {
+            match &self.files {
+                Files::V1(folders) => folders.limit_cpu(resources)?,
+                Files::V2(folder) => folder.limit_cpu(resources)?,
+            }
+        }
+        Ok(())
     }
 
     /// What happened so far.

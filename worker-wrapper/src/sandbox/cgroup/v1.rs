@@ -68,11 +68,29 @@ impl Hierarchies {
 impl Folders {
     fn limit(&self, resources: &Resources, processes: u32) -> Result<(), Error> {
         self.paths().try_for_each(make)?;
-        let bytes = resources.memory_bytes.to_string();
-        write(&self.memory, "memory.limit_in_bytes", &bytes)?;
-        self.limit_swap(&bytes)?;
+        self.limit_memory(resources.memory_bytes)?;
         write(&self.pids, "pids.max", &processes.to_string())?;
         write(&self.cpu, "cpu.cfs_period_us", &PERIOD_MICROS.to_string())?;
+        self.limit_cpu(resources)
+    }
+
+    /// Sets a limit on memory that is not above the one before: the limit that counts swap too may never
+    /// be the lower one.
+    pub(super) fn limit_memory(&self, bytes: u64) -> Result<(), Error> {
+        let bytes = bytes.to_string();
+        write(&self.memory, "memory.limit_in_bytes", &bytes)?;
+        self.limit_swap(&bytes)
+    }
+
+    /// Sets one that is not below the one before.
+    pub(super) fn raise_memory(&self, bytes: u64) -> Result<(), Error> {
+        let bytes = bytes.to_string();
+        self.limit_swap(&bytes)?;
+        write(&self.memory, "memory.limit_in_bytes", &bytes)
+    }
+
+    /// Sets the limit on processor time.
+    pub(super) fn limit_cpu(&self, resources: &Resources) -> Result<(), Error> {
         write(&self.cpu, "cpu.cfs_quota_us", &quota(resources).to_string())
     }
 

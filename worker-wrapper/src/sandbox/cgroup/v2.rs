@@ -78,6 +78,16 @@ impl Folder {
         self.descriptor.as_fd()
     }
 
+    /// Sets the limit on memory; swap stays forbidden.
+    pub(super) fn limit_memory(&self, bytes: u64) -> Result<(), Error> {
+        write(&self.path, "memory.max", &bytes.to_string())
+    }
+
+    /// Sets the limit on processor time.
+    pub(super) fn limit_cpu(&self, resources: &Resources) -> Result<(), Error> {
+        write(&self.path, "cpu.max", &format!("{} {PERIOD_MICROS}", quota(resources)))
+    }
+
     pub(super) fn events(&self) -> Events {
         Events {
             out_of_memory: counter(&self.path, "memory.events", "oom_kill") > 0,

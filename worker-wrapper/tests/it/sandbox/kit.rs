@@ -18,16 +18,17 @@ use trace_worker_wrapper::sandbox::{
     Confined, Confinement, Ended, Exit, OutputDir, Program, Sandbox, SandboxConfig, Upstreams,
 };
 
-/// The sandbox that all tests of this binary share.
+/// The sandbox that all tests of this binary share. It prepares nothing by itself, so that what is left
+/// over can be told.
 pub async fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceCell<Sandbox> = OnceCell::const_new();
-    SANDBOX
-        .get_or_init(|| async {
-            Sandbox::probe(SandboxConfig::default())
-                .await
-                .expect("this machine must be able to confine tasks")
-        })
-        .await
+    SANDBOX.get_or_init(|| sandbox_with_spares(0)).await
+}
+
+/// One that keeps so many prepared.
+pub async fn sandbox_with_spares(spares: usize) -> Sandbox {
+    let config = SandboxConfig { spares, ..SandboxConfig::default() };
+    Sandbox::probe(config).await.expect("this machine must be able to confine tasks")
 }
 
 /// One test at a time has sandboxes, so that what is left over can be told.
@@ -69,9 +70,8 @@ def refusal(action, *arguments):
 impl Task {
     /// `main.py` with this content.
     pub fn python(script: &str) -> Self {
-        let marker = format!("marker-{}", uuid());
-        let program = Program::Python { arguments: vec!["main.py".to_owned(), marker.clone()] };
-        Self::new(program, marker, |folder| {
+        let program = Program::Python { arguments: vec!["main.py".to_owned(), "an argument".to_owned()] };
+        Self::new(program, |folder| {
             fs::write(folder.join("main.py"), format!("{PRELUDE}{script}")).unwrap();
         })
     }
@@ -79,15 +79,16 @@ impl Task {
     /// An executable `main` with this content.
     pub fn executable(content: &[u8]) -> Self {
         let program = Program::Executable { path: "/task/bundle/main".to_owned(), arguments: Vec::new() };
-        Self::new(program, "no marker".to_owned(), |folder| {
+        Self::new(program, |folder| {
             let main = folder.join("main");
             fs::write(&main, content).unwrap();
             fs::set_permissions(main, fs::Permissions::from_mode(0o755)).unwrap();
         })
     }
 
-    fn new(program: Program, marker: String, fill: impl FnOnce(&Path)) -> Self {
+    fn new(program: Program, fill: impl FnOnce(&Path)) -> Self {
         let bundle = readable_folder();
+        let marker = bundle.path().file_name().unwrap().to_str().unwrap().to_owned();
         fill(bundle.path());
         let confinement = Confinement {
             program,
@@ -136,15 +137,30 @@ impl Task {
         self
     }
 
-    /// Runs it to its end and checks that nothing is left.
+    /// What a sandbox is prepared with that this is not known to yet: other limits, nothing of its own.
+    pub fn ahead(&self) -> Confinement {
+        let Confinement { program, upstreams, .. } = &self.confinement;
+        Confinement {
+            program: program.clone(),
+            bundle: None,
+            files: None,
+            inputs: None,
+            env: Vec::new(),
+            resources: Resources { cpu_millis: 1000, memory_bytes: 128 << 20, disk_bytes: 1 << 20 },
+            timeout: Duration::from_secs(1),
+            upstreams: *upstreams,
+        }
+    }
+
+    /// Runs it to its end, in a sandbox that was prepared before, and checks that nothing is left.
     pub async fn run(self) -> Finished {
         let _alone = alone().await;
         let before = Leftovers::look(&self.marker);
-        let Confined { stdout, stderr, process } = sandbox().await.launch(self.confinement).await.unwrap();
-        let (stdout, stderr, ended) = tokio::join!(read(stdout), read(stderr), process.wait());
-        let Ended { exit, output } = ended.unwrap();
-        assert_eq!(Leftovers::look(&self.marker), before, "something is left");
-        Finished { exit, stdout, stderr, output }
+        let marker = self.marker.clone();
+        sandbox().await.prepare(&self.ahead()).await.unwrap();
+        let finished = run_in(sandbox().await, self).await;
+        assert_eq!(Leftovers::look(&marker), before, "something is left");
+        finished
     }
 
     /// Runs it and reads what it printed as JSON.
@@ -154,11 +170,24 @@ impl Task {
         serde_json::from_str(&finished.stdout).unwrap()
     }
 
-    /// Starts it, for tests that end it themselves.
+    /// Starts it in a sandbox that is made for it, for tests that end it themselves.
     pub async fn start(self) -> Running {
-        let confined = sandbox().await.launch(self.confinement).await.unwrap();
+        self.start_in(sandbox().await).await
+    }
+
+    /// The same in another than the shared one.
+    pub async fn start_in(self, sandbox: &Sandbox) -> Running {
+        let confined = sandbox.launch(self.confinement).await.unwrap();
         Running { confined, marker: self.marker, _bundle: self.bundle }
     }
+}
+
+/// Runs a program to its end.
+pub async fn run_in(sandbox: &Sandbox, task: Task) -> Finished {
+    let Confined { stdout, stderr, process } = sandbox.launch(task.confinement).await.unwrap();
+    let (stdout, stderr, ended) = tokio::join!(read(stdout), read(stderr), process.wait());
+    let Ended { exit, output } = ended.unwrap();
+    Finished { exit, stdout, stderr, output }
 }
 
 /// A program that runs.
@@ -177,7 +206,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Processes with `marker` in their arguments, groups of this process, and this machine's mounts.
+    /// Processes that see the folder `marker`, groups of this process, and this machine's mounts.
     pub fn look(marker: &str) -> Self {
         Self {
             processes: processes_with(marker),
@@ -192,13 +221,13 @@ impl Leftovers {
     }
 }
 
-/// Process numbers, outside, of everything with `marker` among its arguments.
+/// Process numbers, outside, of everything in a sandbox that shows the folder `marker`.
 pub fn processes_with(marker: &str) -> Vec<String> {
+    let marker = format!("/{marker} /task/");
     let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     all.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
         .filter(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).split('\0').any(|argument| argument == marker)
+            fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default().contains(&marker)
         })
         .collect()
 }
@@ -243,12 +272,6 @@ async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
     let mut text = String::new();
     pipe.read_to_string(&mut text).await.unwrap();
     text
-}
-
-fn uuid() -> String {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The smallest static program: it exits with 0.

@@ -7,3 +7,4 @@ mod limits;
 mod output;
 mod privileges;
 mod reach;
+mod spares;

@@ -93,6 +93,7 @@ impl TestStore {
             org: OrgId::from_db(1),
             task: TaskId::from_db((1 << 20) + 1),
             attempt: AttemptId::from_db(attempt),
+            kid: "k1".parse().unwrap(),
             policy_json: policy.to_string(),
             duration,
         };

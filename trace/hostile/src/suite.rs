@@ -1,0 +1,203 @@
+//! Every vector against the ordinary platform, and every control against the one with switches.
+
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+use anyhow::Context as _;
+use trace_controls::Protection;
+
+use crate::{
+    inputs,
+    outside::Orphan,
+    platform::Platform,
+    round::{self, End, Job},
+    scene::Scene,
+    vector::{Attack, Seen, Vector, Witness},
+    watch,
+    world::World,
+};
+
+/// What the attacks that share a task have together.
+const SHARED: (&str, &str) = ("{ cpu: 1, memory: 256MiB, disk: 64MiB }", "120s");
+/// The job of the attacks that share a task.
+const SHARED_JOB: &str = "shared";
+
+/// A vector and what it came to.
+pub struct Judged {
+    /// The vector.
+    pub vector: Vector,
+    /// What happened on the ordinary platform.
+    pub seen: Seen,
+    /// What happened in its control; `None` where it has none.
+    pub control: Option<Seen>,
+    /// What happened with one of several layers off, each of which is said to deny it by itself.
+    pub layers: Vec<(Protection, Seen)>,
+}
+
+impl Judged {
+    /// Whether it was denied by what should deny it.
+    pub fn is_denied(&self) -> bool {
+        self.vector.is_denied(&self.seen)
+    }
+
+    /// Whether it has a control, and that succeeded.
+    pub fn control_succeeded(&self) -> bool {
+        self.control.as_ref().is_some_and(|seen| seen.got)
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        let layers_hold = self.layers.iter().all(|(_, seen)| seen.is_a_denial());
+        self.is_denied() && (self.control.is_none() || self.control_succeeded()) && layers_hold
+    }
+}
+
+/// All of it.
+pub struct Verdicts {
+    /// Every vector.
+    pub judged: Vec<Judged>,
+    /// What was found wrong afterwards, from outside.
+    pub facts: Vec<String>,
+}
+
+/// Runs these vectors and their controls.
+pub async fn run(program: &Path, vectors: Vec<Vector>) -> anyhow::Result<Verdicts> {
+    let world = World::new()?;
+    let started = Instant::now();
+    let say = |what: &str| eprintln!("hostile: {what} ({:.0} s)", started.elapsed().as_secs_f64());
+    let (mut seen, facts) = {
+        let platform = Platform::ordinary(program, &world)?;
+        say("the ordinary platform is up");
+        let scene = Scene { platform: &platform, world: &world, planted: false };
+        let (seen, mut facts) = watch::during(&scene, attack(&scene, "attacks", &vectors)).await;
+        say("every vector was tried");
+        facts.extend(crate::facts::wrong(&scene).await?);
+        (seen?, facts)
+    };
+    let controls = self::controls(&world, &vectors, say).await?;
+    let untold = || Seen::untried("nothing was told");
+    let with_off = |vector: &Vector, off: &[Protection]| {
+        controls.get(&(vector.name, off.to_vec())).cloned().unwrap_or_else(untold)
+    };
+    let judged = vectors.into_iter().map(|vector| Judged {
+        vector,
+        seen: seen.remove(vector.name).unwrap_or_else(untold),
+        control: vector.control.off().map(|off| with_off(&vector, off)),
+        layers: vector.control.layers().iter().map(|one| (*one, with_off(&vector, &[*one]))).collect(),
+    });
+    Ok(Verdicts { judged: judged.collect(), facts })
+}
+
+/// What happened to a vector with these protections off.
+type WithOff = BTreeMap<(&'static str, Vec<Protection>), Seen>;
+
+/// Every control, and every layer by itself; those with the same protections off at the same time.
+async fn controls(world: &World, vectors: &[Vector], say: impl Fn(&str)) -> anyhow::Result<WithOff> {
+    let mut sets: BTreeMap<Vec<Protection>, Vec<Vector>> = BTreeMap::new();
+    for vector in vectors {
+        if let Some(off) = vector.control.off() {
+            sets.entry(off.to_vec()).or_default().push(*vector);
+        }
+        for layer in vector.control.layers() {
+            sets.entry(vec![*layer]).or_default().push(*vector);
+        }
+    }
+    let platform = Platform::switchable(world)?;
+    say("the platform with switches is up");
+    let mut seen = BTreeMap::new();
+    for (number, (off, vectors)) in sets.into_iter().enumerate() {
+        platform.switch_to(&off)?;
+        let scene = Scene { platform: &platform, world, planted: off.is_empty() };
+        let tried = attack(&scene, &format!("controls_{number}"), &vectors).await;
+        for vector in &vectors {
+            // Where a whole run fails, the others are still worth trying.
+            let one = match &tried {
+                Ok(all) => all.get(vector.name).cloned().unwrap_or_else(|| Seen::untried("nothing was told")),
+                Err(error) => Seen::untried(format!("{error:#}")),
+            };
+            seen.insert((vector.name, off.clone()), one);
+        }
+        let names: Vec<&str> = off.iter().map(|one| one.name()).collect();
+        let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        say(&format!("{} controls with {names} off were tried", vectors.len()));
+    }
+    Ok(seen)
+}
+
+/// Tries these, in one run of one DAG as far as they run as tasks.
+async fn attack(
+    scene: &Scene<'_>,
+    dag: &str,
+    vectors: &[Vector],
+) -> anyhow::Result<BTreeMap<&'static str, Seen>> {
+    let jobs = jobs(scene, vectors)?;
+    // What a look at processes is to find, where a target is to be planted.
+    let _orphan = scene.planted.then(|| Orphan::plant(scene)).transpose()?;
+    let ends = if jobs.is_empty() { BTreeMap::new() } else { round::run(scene, dag, jobs).await? };
+    let told = ends.get(SHARED_JOB).map(End::told).unwrap_or_default();
+    let reading = ends.get(inputs::JOB).map(End::told).unwrap_or_default();
+    let mut all = BTreeMap::new();
+    for vector in vectors {
+        let seen = match &vector.attack {
+            Attack::Shared => told.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(SHARED_JOB))),
+            Attack::Reader => {
+                reading.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(inputs::JOB)))
+            }
+            Attack::Alone(task) => witnessed(scene, vector, task.witness, &ends)?,
+            Attack::Bundle(_, witness) => witnessed(scene, vector, *witness, &ends)?,
+            Attack::Outside(act) => {
+                act(*scene).await.unwrap_or_else(|error| Seen::untried(format!("{error:#}")))
+            }
+        };
+        all.insert(vector.name, seen);
+    }
+    Ok(all)
+}
+
+fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    let shared: Vec<&str> =
+        vectors.iter().filter(|one| matches!(one.attack, Attack::Shared)).map(|one| one.name).collect();
+    if !shared.is_empty() {
+        let (resources, timeout) = (SHARED.0.to_owned(), SHARED.1.to_owned());
+        let bundle = round::attacking(scene, &shared, false)?;
+        let inputs = String::new();
+        jobs.push(Job { name: SHARED_JOB.to_owned(), inputs, bundle, resources, timeout });
+    }
+    jobs.extend(inputs::jobs(scene, vectors)?);
+    for vector in vectors {
+        let (bundle, resources, timeout) = match &vector.attack {
+            Attack::Alone(task) => {
+                (round::attacking(scene, &[vector.name], true)?, task.resources, task.timeout)
+            }
+            Attack::Bundle(make, _) => (make(scene), "{ cpu: 1, memory: 64MiB, disk: 16MiB }", "60s"),
+            Attack::Shared | Attack::Reader | Attack::Outside(_) => continue,
+        };
+        let (resources, timeout) = (resources.to_owned(), timeout.to_owned());
+        jobs.push(Job { name: job(vector), inputs: String::new(), bundle, resources, timeout });
+    }
+    Ok(jobs)
+}
+
+/// The job of a vector that has one of its own; names in DAG files have no `-`.
+fn job(vector: &Vector) -> String {
+    vector.name.replace('-', "_")
+}
+
+fn witnessed(
+    scene: &Scene<'_>,
+    vector: &Vector,
+    witness: Witness,
+    ends: &BTreeMap<String, End>,
+) -> anyhow::Result<Seen> {
+    let end = ends.get(&job(vector)).with_context(|| format!("no task of the job {}", vector.name))?;
+    match witness {
+        Witness::Outcome => Ok(end.as_seen()),
+        Witness::Look(look) => look(scene, end),
+    }
+}
+
+fn silent(end: Option<&End>) -> Seen {
+    let how = end.map_or("nowhere", |end| &end.outcome);
+    let detail = end.map_or("", |end| &end.detail);
+    Seen::untried(format!("nothing was told; the task ended with {how}: {detail}"))
+}
