@@ -1,6 +1,6 @@
 # The commands of this repository. Each sets up what it needs; see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos hostile bench lint sqlx
+.PHONY: help demo test chaos hostile bench fuzz lint sqlx
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,10 @@ hostile: ## Attack a platform in every known way (ONLY=vector), and check that e
 
 bench: ## Measure in release, one JSON line a benchmark (B=name runs one); see docs/benchmarks.md
 	@TRACE_BENCH_TOOLS=$$(scripts/setup.sh bench) && export TRACE_BENCH_TOOLS && scripts/bench.sh $(B)
+
+fuzz: ## Fuzz what reads untrusted input (SECONDS_EACH=20 T=target SQL=1); see docs/fuzzing.md
+	@scripts/setup.sh fuzz
+	@SECONDS_EACH=$(SECONDS_EACH) T=$(T) SQL=$(SQL) scripts/fuzz.sh
 
 lint: ## Formatting, clippy, licences and sources
 	@scripts/setup.sh lint

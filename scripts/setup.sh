@@ -4,6 +4,7 @@
 #   scripts/setup.sh test    also what the tests check against: the AWS CLI, SeaweedFS, pyarrow, pandas and polars, pinned and hashed
 #   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap, DuckDB and tpchgen-cli; prints the folder of the latter
 #   scripts/setup.sh lint    also cargo-deny
+#   scripts/setup.sh fuzz    also a nightly compiler and cargo-fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
 what=${1:-run}
@@ -65,5 +66,14 @@ if [ "$what" = lint ]; then
     if ! "$cache/tools/bin/cargo-deny" --version 2>/dev/null | grep -qF "$version"; then
         say "building cargo-deny $version (once)"
         cargo install --quiet cargo-deny --version "$version" --locked --root "$cache/tools"
+    fi
+fi
+
+if [ "$what" = fuzz ]; then
+    version=0.13.2
+    rustup toolchain list 2>/dev/null | grep -q '^nightly' || rustup toolchain install nightly --profile minimal >&2
+    if ! "$cache/tools/bin/cargo-fuzz" --version 2>/dev/null | grep -qF "$version"; then
+        say "building cargo-fuzz $version (once)"
+        cargo install --quiet cargo-fuzz --version "$version" --locked --root "$cache/tools"
     fi
 fi

@@ -15,6 +15,8 @@ pub mod config;
 pub mod direct;
 mod encode;
 pub mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod http;
 pub mod local;

@@ -27,5 +27,14 @@ pub mod wakeups;
 mod worker;
 mod workspace;
 
+/// What `trace/fuzz` reaches that nobody else does.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::{
+        attempt::bundle::{Error as BundleError, Limits, unpack},
+        sandbox::forward,
+    };
+}
+
 pub use config::Config;
 pub use worker::{Error, run, run_with};

@@ -75,6 +75,12 @@ impl VerifiedPlan {
         &self.tables
     }
 
+    /// The plan as text, for `trace/fuzz` to judge by itself.
+    #[cfg(fuzzing)]
+    pub(crate) fn shown(&self) -> String {
+        self.plan.display_indent().to_string()
+    }
+
     /// Executes this very plan.
     pub(crate) async fn execute(self) -> Result<SendableRecordBatchStream, DataFusionError> {
         execute_stream(self.physical().await?, self.session.task_ctx())

@@ -61,7 +61,7 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaph
             continue;
         };
         connections.spawn(async move {
-            if let Err(error) = forward(inside, upstream, idle).await {
+            if let Err(error) = forward_unless_idle(inside, upstream, idle).await {
                 tracing::debug!(%upstream, %error, "a forwarded connection ended");
             }
             drop(permit);
@@ -70,8 +70,17 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaph
     }
 }
 
+/// One connection, as `trace/fuzz` drives it.
+///
+/// # Errors
+/// When either end fails.
+#[cfg(fuzzing)]
+pub async fn forward(inside: TcpStream, upstream: SocketAddr) -> io::Result<()> {
+    forward_unless_idle(inside, upstream, MAX_IDLE).await
+}
+
 /// Copies both ways until both ends have closed, or nothing moves any more.
-async fn forward(inside: TcpStream, upstream: SocketAddr, idle: Duration) -> io::Result<()> {
+async fn forward_unless_idle(inside: TcpStream, upstream: SocketAddr, idle: Duration) -> io::Result<()> {
     let outside = timeout(MAX_CONNECT, TcpStream::connect(upstream)).await??;
     inside.set_nodelay(true)?;
     outside.set_nodelay(true)?;

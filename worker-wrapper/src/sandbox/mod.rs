@@ -57,6 +57,8 @@ mod syscall;
 
 pub use confinement::{Confinement, Program, SandboxConfig, Upstreams};
 pub use error::Error;
+#[cfg(fuzzing)]
+pub use forwarder::forward;
 pub use exit::Exit;
 pub use output::{Error as OutputError, OutputDir, OutputFile, OutputLimits};
 pub use process::{Confined, Ended, Killer, Process};

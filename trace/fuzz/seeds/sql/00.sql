@@ -1,0 +1,1 @@
+SELECT origin, avg(delay) AS delay FROM flights GROUP BY origin

@@ -1,0 +1,1 @@
+WITH d AS (SELECT * FROM flights WHERE delay > 3) SELECT d.origin, w.wind FROM d JOIN weather w ON w.station = d.origin ORDER BY 2 LIMIT 3

@@ -1,0 +1,1 @@
+SELECT flight, row_number() OVER (PARTITION BY origin ORDER BY delay) FROM flights UNION ALL SELECT 1, 2

@@ -1,0 +1,1 @@
+COPY flights TO '/tmp/x'

@@ -1,0 +1,1 @@
+SELECT date_trunc('month', day), count(*) FILTER (WHERE delay > 1) FROM flights GROUP BY 1 HAVING count(*) > 1

@@ -1,0 +1,1 @@
+SELECT unnest([1,2,3]), array_agg(flight) FROM flights

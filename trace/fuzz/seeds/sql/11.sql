@@ -1,0 +1,1 @@
+SELECT (SELECT max(wind) FROM weather WHERE station = f.origin) FROM flights f

@@ -1,0 +1,1 @@
+SELECT CASE WHEN delay BETWEEN 1 AND 2 THEN 'a' ELSE substr(origin, 1, 2) END FROM flights WHERE origin LIKE 'J%'
