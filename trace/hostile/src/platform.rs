@@ -121,11 +121,6 @@ impl Platform {
         Ok(())
     }
 
-    /// Where users are answered.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
     /// The data folder.
     pub fn data(&self) -> &Path {
         &self.data

@@ -17,10 +17,13 @@ use axum::{
 /// The parameters of one request.
 pub type Asked = BTreeMap<String, String>;
 
+/// A status, a code and a message.
+type Refusal = (u16, &'static str, &'static str);
+
 #[derive(Clone, Default)]
 pub struct FakeSts {
     asked: Arc<Mutex<Vec<Asked>>>,
-    refusals: Arc<Mutex<VecDeque<(u16, &'static str, &'static str)>>>,
+    refusals: Arc<Mutex<VecDeque<Refusal>>>,
 }
 
 impl FakeSts {
