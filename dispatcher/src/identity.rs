@@ -81,7 +81,7 @@ impl Identities {
         };
         match found {
             Some((id, of)) if of == kind => Ok(id),
-            _ if !stands(Protection::ServiceIdentity) => Ok(WorkerId::from_db(0)),
+            _ if !stands(Protection::ServiceIdentity) => Ok(WorkerId::from_db(1)),
             _ => Err(Refusal::new(
                 ErrorCode::Forbidden,
                 format!("this token is not that of a {} of this platform", kind.as_str()),

@@ -410,18 +410,23 @@ def no_session_token(world):
     return s3("GET", path_of(key), signer=signer)
 
 
-@vector("token-of-another-session")
-def token_of_another_session(world):
-    signer, other, key = Signer(), Signer(), own()
-    signer.token = other.token
+def altered(text):
+    """The same with another last sign."""
+    return text[:-1] + ("A" if text[-1] != "A" else "B")
+
+
+@vector("altered-session-token")
+def altered_session_token(world):
+    signer, key = Signer(), own()
+    signer.token = altered(signer.token)
     return s3("GET", path_of(key), signer=signer)
 
 
-@vector("secret-of-another-session")
-def secret_of_another_session(world):
-    signer, other, key = Signer(), Signer(), own()
+@vector("altered-secret")
+def altered_secret(world):
+    signer, key = Signer(), own()
     if not world.planted:
-        signer.secret = other.secret
+        signer.secret = altered(signer.secret)
     return s3("GET", path_of(key), signer=signer)
 
 

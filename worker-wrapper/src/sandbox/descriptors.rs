@@ -70,7 +70,7 @@ pub(super) fn keep_three() -> Result<(), Errno> {
 
 /// In the child: the same, and the socket, from which an interpreter that waits reads its order.
 pub(super) fn keep_control() -> Result<(), Errno> {
-    syscall::close_on_exec_from(FIRST_PRIVATE)?;
+    keep_three()?;
     syscall::keep_on_exec(CONTROL)
 }
 

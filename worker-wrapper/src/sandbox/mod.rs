@@ -57,9 +57,9 @@ mod syscall;
 
 pub use confinement::{Confinement, Program, SandboxConfig, Upstreams};
 pub use error::Error;
+pub use exit::Exit;
 #[cfg(fuzzing)]
 pub use forwarder::forward;
-pub use exit::Exit;
 pub use output::{Error as OutputError, OutputDir, OutputFile, OutputLimits};
 pub use process::{Confined, Ended, Killer, Process};
 pub use runtime::Runtime;

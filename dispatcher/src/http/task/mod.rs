@@ -102,7 +102,7 @@ fn unproven(capability: &Capability) -> LeaseRow {
         attempt: capability.attempt(),
         lease_token: LeaseToken::random(),
         task: capability.task(),
-        worker: WorkerId::from_db(0),
+        worker: WorkerId::from_db(1),
         failures: 0,
         losses: 0,
         started_at: Utc::now(),
