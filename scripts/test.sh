@@ -13,7 +13,11 @@ export TRACE_TEST_WEED="$venv/bin/weed"
 cargo build --workspace --exclude trace-hostile --locked
 cargo test --workspace --exclude trace-hostile --locked
 SEEDS=0..3 TASKS=240 scripts/chaos.sh
-scripts/hostile.sh
+if [ "$(id -u)" -eq 0 ]; then
+    scripts/hostile.sh
+else
+    echo "test: the hostile suite was not run: each sandbox is to have a user of its own, which takes root" >&2
+fi
 
 # Findings fail; a machine without a nightly compiler that builds the targets does not.
 fuzzed=3
