@@ -14,7 +14,7 @@ use crate::credentials::Source;
 pub struct Config {
     /// The state database, as a `postgres://` address.
     pub database_url: Secret<String>,
-    /// Connections to it at most.
+    /// Connections to it at most, beside the four that workers' claims, heartbeats and completions go through.
     #[serde(default = "default_connections")]
     pub database_connections: u32,
     /// Where the three listeners bind.

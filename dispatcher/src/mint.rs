@@ -52,9 +52,6 @@ pub enum Error {
     /// Signing failed.
     #[error("the token could not be signed")]
     Sign(#[from] keys::SignError),
-    /// There is no key to sign with.
-    #[error(transparent)]
-    Key(#[from] keys::Error),
 }
 
 /// Whose token, and for how long its task may run in all.
@@ -82,7 +79,7 @@ impl Minter {
     ///
     /// # Errors
     /// When the key is not here, or the database fails.
-    pub async fn signer(&self, conn: &mut PgConnection) -> Result<Signer, Error> {
+    pub async fn signer(&self, conn: &mut PgConnection) -> Result<Signer, keys::Error> {
         Ok(Signer { key: self.ring.signing(conn).await?, terms: self.terms.clone() })
     }
 }

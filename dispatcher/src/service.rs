@@ -89,6 +89,9 @@ pub struct Addresses {
 const IDLE_IN_TRANSACTION: &str = "10s";
 /// A connection that has rested for longer is tried before it is used.
 const RESTED: Duration = Duration::from_secs(1);
+/// Connections of the group commits: one for each kind. Few that are always in use answer faster than many
+/// in turns, each with caches of its own, and nobody else's requests keep them waiting.
+const HOT_CONNECTIONS: u32 = 4;
 /// No statement takes longer.
 const STATEMENT: &str = "60s";
 
@@ -101,7 +104,8 @@ pub async fn start(
     adapters: Adapters,
     shutdown: CancellationToken,
 ) -> Result<Dispatcher, Error> {
-    let db = connect(&config).await?;
+    let db = connect(&config, config.database_connections).await?;
+    let hot = connect(&config, HOT_CONNECTIONS).await?;
     sqlx::migrate!().run(&db).await?;
     let keys = KeyRing::open(&db, &config.key_dir, &config.keys, config.key_overlap_seconds()).await?;
     let core = Core {
@@ -111,9 +115,9 @@ pub async fn start(
         limits: config.limits,
         attempt_ids: AttemptIds::default(),
     };
+    let minter = Minter::new(keys.clone(), &config.capability_issuer, &config.limits);
     let (liveness, signals) = (Liveness::default(), Signals::default());
     let app = App::new(Parts {
-        minter: Minter::new(keys.clone(), &config.capability_issuer, &config.limits),
         capabilities: Verifier::new(keys.source(), &config.capability_issuer),
         users: Verifier::new(user_keys(&config.users.jwks)?, &config.users.issuer)
             .with_user_audience(&config.users.audience),
@@ -127,7 +131,8 @@ pub async fn start(
             Arc::new(chrono::Utc::now),
         ),
         signals: signals.clone(),
-        batches: Batches::start(&core, &liveness, &signals),
+        batches: Batches::start(&Core { db: hot, ..core.clone() }, &minter, &liveness, &signals),
+        minter,
         liveness,
         shutdown,
         config,
@@ -138,7 +143,7 @@ pub async fn start(
     Ok(Dispatcher { background: background::start(&app), app })
 }
 
-async fn connect(config: &Config) -> Result<PgPool, sqlx::Error> {
+async fn connect(config: &Config, most: u32) -> Result<PgPool, sqlx::Error> {
     let options = PgConnectOptions::from_str(config.database_url.expose())?
         .application_name("trace-dispatcher")
         .options([
@@ -146,7 +151,7 @@ async fn connect(config: &Config) -> Result<PgPool, sqlx::Error> {
             ("statement_timeout", STATEMENT),
         ]);
     PgPoolOptions::new()
-        .max_connections(config.database_connections)
+        .max_connections(most)
         // Each connection is tried as it comes back; one that has not rested long is good.
         .test_before_acquire(false)
         .before_acquire(|conn, rested| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -35,9 +35,50 @@ impl Backoff {
     }
 }
 
+/// How long a worker tries again what fails because the dispatcher is away: longer than one takes to
+/// restart, and shorter than a lease lives without a heartbeat.
+pub const DISPATCHER_AWAY: Duration = Duration::from_secs(30);
+
+/// Pauses between tries, until a time is up.
+#[derive(Debug)]
+pub struct Patience {
+    backoff: Backoff,
+    until: Instant,
+}
+
+impl Patience {
+    /// Patience from now on.
+    #[must_use]
+    pub fn new(time: Duration) -> Self {
+        Self { backoff: Backoff::default(), until: Instant::now() + time }
+    }
+
+    /// Pauses before another try. False at once when the time is up.
+    pub async fn again(&mut self) -> bool {
+        if Instant::now() >= self.until {
+            return false;
+        }
+        self.backoff.pause().await;
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn patience_ends_with_its_time_and_not_before() {
+        let time = Duration::from_millis(200);
+        let mut patience = Patience::new(time);
+        let begun = Instant::now();
+        let mut tries = 0;
+        while patience.again().await {
+            tries += 1;
+        }
+        assert!(begun.elapsed() >= time);
+        assert!(tries >= 2, "50 and 100 ms at most fit before the time is up");
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {

@@ -90,6 +90,14 @@ pub enum NoAccess {
     NoSession(S3Prefix),
 }
 
+impl NoAccess {
+    /// Whether asking again may go better.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_passing())
+    }
+}
+
 impl Authority {
     /// The authority that came with a lease.
     #[must_use]

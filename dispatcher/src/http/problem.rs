@@ -49,6 +49,7 @@ impl From<&task::Error> for Refusal {
     fn from(error: &task::Error) -> Self {
         let code = match error {
             task::Error::Db(error) => return Self::from(error),
+            task::Error::Key(error) => return Self::from(error),
             task::Error::Plan(_) | task::Error::Manifest(_) => return Self::internal(error),
             task::Error::NoRoom(full) => return no_room(full),
             task::Error::NotFound(_) => ErrorCode::NotFound,
@@ -81,7 +82,6 @@ impl From<mint::Error> for Refusal {
             mint::Error::TooLong(_) => Self::new(ErrorCode::LimitExceeded, error.to_string()),
             mint::Error::TimeUp => Self::new(ErrorCode::Revoked, error.to_string()),
             mint::Error::Sign(cause) => Self::internal(cause),
-            mint::Error::Key(cause) => Self::from(cause),
         }
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use trace_contracts::{Name, wire::user::RunState};
 
-use crate::{attempt_ids::AttemptIds, config::Limits, db, facts::FactCache, planner, queue::WakeUps};
+use crate::{attempt_ids::AttemptIds, config::Limits, db, facts::FactCache, keys, planner, queue::WakeUps};
 
 /// What transitions need; cheap to clone.
 #[derive(Clone)]
@@ -45,6 +45,9 @@ pub enum Error {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] db::Error),
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Key(#[from] keys::Error),
     /// The planner made a plan that its checker refuses.
     #[error("a plan was refused: {0}")]
     Plan(#[from] planner::Violation),

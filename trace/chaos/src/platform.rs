@@ -38,7 +38,7 @@ use crate::{
 
 const ISSUER: &str = "https://users.chaos";
 const START: Duration = Duration::from_secs(60);
-/// A lease holds so long without a heartbeat. Short, so that pauses outlast it.
+/// A lease of a platform that is broken holds so long without a heartbeat.
 const LEASE_MS: u64 = 3_000;
 
 /// A platform that runs.
@@ -65,13 +65,14 @@ pub struct Platform {
     _proxies: (Vec<HttpProxy>, Vec<PostgresProxy>),
 }
 
-/// What processes keep their files on.
+/// What a platform is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disks {
-    /// A small disk each, which can be filled; mounting it takes root.
-    Small,
-    /// A folder each.
-    Folders,
+pub enum Purpose {
+    /// To be broken: every process has a small disk that can be filled (mounting it takes root), and leases
+    /// are so short that pauses outlast them.
+    Breaking,
+    /// To serve: folders, and leases as long as they are by default. A machine that is busy loses none.
+    Serving,
 }
 
 /// Where one dispatcher listens.
@@ -98,7 +99,7 @@ impl Platform {
         workshop: &Workshop,
         seed: u64,
         launcher: Launcher,
-        kind: Disks,
+        purpose: Purpose,
     ) -> anyhow::Result<Self> {
         let folder = workshop.folder_of(seed);
         fs::create_dir_all(folder.join("log"))?;
@@ -110,7 +111,8 @@ impl Platform {
             folder: folder.clone(),
             processes: BTreeMap::new(),
             dials: all_dials(&folder)?,
-            disks: disks(&folder, kind)?,
+            disks: disks(&folder, purpose)?,
+            purpose,
         };
         let server = parts.postgres().await?;
         let store = parts.store().await?;
@@ -182,6 +184,7 @@ struct Parts<'a> {
     processes: BTreeMap<Target, Supervised>,
     dials: BTreeMap<Target, Dials>,
     disks: BTreeMap<Target, Disk>,
+    purpose: Purpose,
 }
 
 impl Parts<'_> {
@@ -214,6 +217,10 @@ impl Parts<'_> {
         database: &str,
         store: &Whereabouts,
     ) -> anyhow::Result<()> {
+        let limits = match self.purpose {
+            Purpose::Breaking => json!({ "lease_ms": LEASE_MS, "sweep_ms": 1_000 }),
+            Purpose::Serving => json!({}),
+        };
         let config = json!({
             "database_url": database,
             "database_connections": 8,
@@ -226,7 +233,7 @@ impl Parts<'_> {
                 "access_key_id": store.access_key_id,
                 "secret_access_key": store.secret_access_key.expose(),
             },
-            "limits": { "lease_ms": LEASE_MS, "sweep_ms": 1_000 },
+            "limits": limits,
         });
         let name = format!("dispatcher-{number}");
         let path = self.configuration(&name, &config)?;
@@ -321,7 +328,7 @@ fn all_dials(folder: &Path) -> anyhow::Result<BTreeMap<Target, Dials>> {
 }
 
 /// Small ones: filling them costs memory.
-fn disks(folder: &Path, kind: Disks) -> anyhow::Result<BTreeMap<Target, Disk>> {
+fn disks(folder: &Path, purpose: Purpose) -> anyhow::Result<BTreeMap<Target, Disk>> {
     const MIB: u64 = 1 << 20;
     let mut disks = BTreeMap::new();
     for target in all_targets() {
@@ -332,9 +339,9 @@ fn disks(folder: &Path, kind: Disks) -> anyhow::Result<BTreeMap<Target, Disk>> {
             Target::Dispatcher(_) => continue,
         };
         let path = folder.join("disk").join(name);
-        let disk = match kind {
-            Disks::Small => Disk::mount(&path, bytes)?,
-            Disks::Folders => Disk::folder(&path)?,
+        let disk = match purpose {
+            Purpose::Breaking => Disk::mount(&path, bytes)?,
+            Purpose::Serving => Disk::folder(&path)?,
         };
         disks.insert(target, disk);
     }

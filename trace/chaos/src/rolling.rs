@@ -18,7 +18,7 @@ use crate::{
     dag::{Dag, Luck},
     dice::Dice,
     plan::{DISPATCHERS, Target, WORKERS},
-    platform::{Disks, Platform},
+    platform::{Platform, Purpose},
     progress,
     run::deploy,
     service::worker::Launcher,
@@ -50,7 +50,7 @@ pub struct Rolled {
 /// # Errors
 /// When a call of the user's fails for good, or a dispatcher does not stop or start.
 pub async fn rolling_restart(workshop: &Workshop, rounds: usize) -> anyhow::Result<Rolled> {
-    let platform = Platform::start(workshop, 0, Launcher::Scripted, Disks::Folders).await?;
+    let platform = Platform::start(workshop, 0, Launcher::Scripted, Purpose::Serving).await?;
     let dag = Dag::new("rolling", TASKS, Luck::Good, &mut Dice::new(0, "rolling"));
     deploy(&platform, workshop, std::slice::from_ref(&dag)).await?;
     let (progress, _following) = progress::follow(platform.server.clone());

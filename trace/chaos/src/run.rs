@@ -27,7 +27,7 @@ use crate::{
     dice::Dice,
     faults::conduct,
     plan::{DISPATCHERS, Plan, Target, WORKERS},
-    platform::{Disks, Platform},
+    platform::{Platform, Purpose},
     progress,
     service::worker::Launcher,
     wait::{pass, until},
@@ -104,7 +104,7 @@ pub async fn run(workshop: &Workshop, options: Options) -> anyhow::Result<Outcom
     let Options { seed, tasks, launcher } = options;
     let work = Work::new(seed, tasks);
     let plan = Plan::new(seed, work.ends());
-    let platform = Arc::new(Platform::start(workshop, seed, launcher, Disks::Small).await?);
+    let platform = Arc::new(Platform::start(workshop, seed, launcher, Purpose::Breaking).await?);
     let (progress, _following) = progress::follow(platform.server.clone());
     deploy(&platform, workshop, &work.dags).await?;
     let started = Instant::now();

@@ -2,13 +2,16 @@
 //!
 //! A session lasts a quarter of an hour, and an upload may take longer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
-use crate::task_api::{Authority, NoAccess, OutputAccess};
+use crate::{
+    backoff::{DISPATCHER_AWAY, Patience},
+    task_api::{Authority, NoAccess, OutputAccess},
+};
 
 /// Where keys come from.
 #[async_trait]
@@ -28,6 +31,7 @@ impl Source for Authority {
 pub(crate) struct Access<'a> {
     source: &'a dyn Source,
     clock: fn() -> DateTime<Utc>,
+    patience: Duration,
     held: Mutex<Option<Held>>,
 }
 
@@ -39,7 +43,7 @@ struct Held {
 
 impl<'a> Access<'a> {
     pub(crate) fn new(source: &'a dyn Source) -> Self {
-        Self { source, clock: Utc::now, held: Mutex::default() }
+        Self { source, clock: Utc::now, patience: DISPATCHER_AWAY, held: Mutex::default() }
     }
 
     /// Keys that are good for a request that starts now.
@@ -50,19 +54,26 @@ impl<'a> Access<'a> {
         if let Some(held) = known.as_ref().filter(|held| now < held.renew_at) {
             return Ok(Arc::clone(&held.access));
         }
-        match (self.source.access().await, known) {
-            (Ok(access), _) => {
-                let renew_at = now + (access.session.expires_at - now) / 2;
-                let access = Arc::new(access);
-                *held = Some(Held { access: Arc::clone(&access), renew_at });
-                Ok(access)
+        let mut patience = Patience::new(self.patience);
+        loop {
+            match (self.source.access().await, &known) {
+                (Ok(access), _) => {
+                    let renew_at = now + (access.session.expires_at - now) / 2;
+                    let access = Arc::new(access);
+                    *held = Some(Held { access: Arc::clone(&access), renew_at });
+                    return Ok(access);
+                }
+                // The dispatcher may be away for a moment, and what is held is good for a while yet.
+                (Err(error), Some(held)) if now < held.access.session.expires_at => {
+                    tracing::warn!(%error, "an attempt's keys were not renewed yet");
+                    return Ok(Arc::clone(&held.access));
+                }
+                // An hour's work is not thrown away because a dispatcher restarts.
+                (Err(error), _) if error.is_passing() && patience.again().await => {
+                    tracing::warn!(%error, "no keys for an attempt's outputs yet; asking again");
+                }
+                (Err(error), _) => return Err(error),
             }
-            // The dispatcher may be away for a moment, and what is held is good for a while yet.
-            (Err(error), Some(held)) if now < held.access.session.expires_at => {
-                tracing::warn!(%error, "an attempt's keys were not renewed yet");
-                Ok(held.access)
-            }
-            (Err(error), _) => Err(error),
         }
     }
 
@@ -83,9 +94,11 @@ mod tests {
     };
 
     use chrono::TimeDelta;
+    use reqwest::StatusCode;
     use trace_contracts::{Secret, wire::task::SessionCredentials};
 
     use super::*;
+    use crate::dispatcher::Error;
 
     thread_local! {
         static SECONDS: Cell<i64> = const { Cell::new(0) };
@@ -100,6 +113,7 @@ mod tests {
     struct Dispatcher {
         asked: AtomicUsize,
         away_after: Option<usize>,
+        restarts_for: usize,
     }
 
     #[async_trait]
@@ -109,6 +123,11 @@ mod tests {
             let output: trace_contracts::S3Prefix = "s3://trace/out/".parse().unwrap();
             if self.away_after.is_some_and(|after| asked >= after) {
                 return Err(NoAccess::NoSession(output));
+            }
+            if asked < self.restarts_for {
+                let url = "http://dispatcher/v1/task/credentials".to_owned();
+                let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, "restarting".to_owned());
+                return Err(NoAccess::Api(Error::Refused { url, status, detail }));
             }
             let session = SessionCredentials {
                 access_key_id: format!("ASIA{asked}"),
@@ -124,7 +143,7 @@ mod tests {
 
     fn access(dispatcher: &Dispatcher) -> Access<'_> {
         SECONDS.set(0);
-        Access { source: dispatcher, clock: now, held: Mutex::default() }
+        Access { source: dispatcher, clock: now, patience: Duration::from_secs(1), held: Mutex::default() }
     }
 
     #[tokio::test]
@@ -149,6 +168,17 @@ mod tests {
         assert_eq!(access.current().await.unwrap().session.access_key_id, "ASIA0");
         SECONDS.set(900);
         assert!(access.current().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_dispatcher_that_restarts_is_asked_again_and_one_that_stays_away_is_given_up() {
+        let back = Dispatcher { restarts_for: 3, ..Dispatcher::default() };
+        assert_eq!(access(&back).current().await.unwrap().session.access_key_id, "ASIA3");
+        let gone = Dispatcher { restarts_for: usize::MAX, ..Dispatcher::default() };
+        assert!(access(&gone).current().await.is_err());
+        let refuses = Dispatcher { away_after: Some(0), ..Dispatcher::default() };
+        assert!(access(&refuses).current().await.is_err());
+        assert_eq!(refuses.asked.load(Ordering::SeqCst), 1, "a refusal is not asked for again");
     }
 
     #[tokio::test]

@@ -13,12 +13,12 @@ use trace_contracts::{
 use trace_controls::{Protection, stands};
 
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, DISPATCHER_AWAY, Patience},
     cache::{self, Cache, Entry, Form},
     dispatcher::{self, Dispatcher},
 };
 
-/// Tries before a blob counts as out of reach.
+/// Times that a blob may arrive broken.
 const TRIES: u32 = 5;
 
 /// Why a blob is not there.
@@ -45,16 +45,6 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether another try may go better.
-    fn is_passing(&self) -> bool {
-        match self {
-            Self::Dispatcher(_, error) => error.is_passing(),
-            // A body that was cut or mixed up on the way looks like content that lies.
-            Self::Broken(..) | Self::Mismatch(_) => true,
-            _ => false,
-        }
-    }
-
     /// Whether it is the platform's fault, not the task's.
     pub(crate) const fn is_ours(&self) -> bool {
         matches!(self, Self::Dispatcher(..) | Self::Broken(..) | Self::Disk(..))
@@ -76,18 +66,29 @@ async fn download(dispatcher: &Dispatcher, org: OrgId, blob: Blob, path: &Path) 
     if blob.size > BLOB_BYTES {
         return Err(Error::TooLarge(blob));
     }
+    let mut patience = Patience::new(DISPATCHER_AWAY);
     let mut backoff = Backoff::default();
     let mut tries_left = TRIES;
     loop {
-        tries_left -= 1;
-        match try_download(dispatcher, org, blob, path).await {
-            Err(error) if error.is_passing() && tries_left > 0 => {
-                tracing::warn!(%error, "a blob did not arrive; trying again");
-                cache::remove(path).map_err(|error| Error::Disk(blob, error))?;
+        let error = match try_download(dispatcher, org, blob, path).await {
+            Ok(()) => return Ok(blob.size),
+            Err(error) => error,
+        };
+        let again = match &error {
+            Error::Dispatcher(_, error) => error.is_passing() && patience.again().await,
+            // A body that was cut or mixed up on the way looks like content that lies.
+            Error::Broken(..) | Error::Mismatch(_) if tries_left > 1 => {
+                tries_left -= 1;
                 backoff.pause().await;
+                true
             }
-            result => return result.map(|()| blob.size),
+            _ => false,
+        };
+        if !again {
+            return Err(error);
         }
+        tracing::warn!(%error, "a blob did not arrive; trying again");
+        cache::remove(path).map_err(|error| Error::Disk(blob, error))?;
     }
 }
 

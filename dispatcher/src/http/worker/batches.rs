@@ -2,17 +2,19 @@
 
 use std::{future::Future, sync::Arc};
 
+use sqlx::Acquire as _;
 use trace_contracts::wire::worker::{CompleteVerdict, HeartbeatVerdict};
 use trace_plane::{Refusal, Reply};
 
 use crate::{
-    batcher::Batcher,
+    batcher::{Batcher, Unanswered},
     db::{
         self,
         leases::{LeaseRow, ShownFence},
     },
     lease::Wakes,
     liveness::Liveness,
+    mint::{Minter, Signer},
     queue::Signals,
     task::{
         self, Core,
@@ -28,10 +30,19 @@ const MAX_REQUESTS: usize = 64;
 /// One request's items, answered one by one, or with the error that all of them share.
 type Group<I, O> = Batcher<Vec<I>, Result<Vec<O>, Arc<task::Error>>>;
 
+/// What a claim was given, and who signs its tokens; nobody where it was given nothing.
+#[derive(Debug)]
+pub struct Taken {
+    /// The leases.
+    pub leases: Vec<LeaseRow>,
+    /// Asked for after the leases were there; see [`Minter::signer`].
+    pub signer: Option<Signer>,
+}
+
 /// A group commit for each kind of request; cheap to clone.
 #[derive(Clone)]
 pub struct Batches {
-    claims: Group<Claim, Vec<LeaseRow>>,
+    claims: Group<Claim, Taken>,
     heartbeats: Group<ShownFence, HeartbeatVerdict>,
     cuts: Group<ShownFence, Option<LeaseRow>>,
     completions: Group<Ended, CompleteVerdict>,
@@ -40,22 +51,15 @@ pub struct Batches {
 impl Batches {
     /// Starts them.
     #[must_use]
-    pub fn start(core: &Core, liveness: &Liveness, signals: &Signals) -> Self {
+    pub fn start(core: &Core, minter: &Minter, liveness: &Liveness, signals: &Signals) -> Self {
         Self {
-            claims: group(core, |core, claims| async move {
-                let mut ids = core.attempt_ids.reserve(&core.db, task::claim::most(&claims)).await?;
-                let at_once = {
-                    let mut conn = core.db.acquire().await?;
-                    task::claim::claim_at_once(&mut conn, &core.limits, &mut ids, &claims).await?
-                };
-                if let Some(leases) = at_once {
-                    return Ok(leases);
-                }
-                let mut tx = core.db.begin().await?;
-                let leases = task::claim::claim(&mut tx, &core.limits, &mut ids, &claims).await?;
-                tx.commit().await?;
-                Ok(leases)
-            }),
+            claims: {
+                let minter = minter.clone();
+                group(core, move |core, claims| {
+                    let minter = minter.clone();
+                    async move { take(&core, &minter, &claims).await }
+                })
+            },
             heartbeats: group(core, |core, shown| async move {
                 let mut tx = core.db.begin().await?;
                 let verdicts = task::heartbeat::heartbeat(&mut tx, &core.limits, &shown).await?;
@@ -100,9 +104,9 @@ impl Batches {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim(&self, claim: Claim) -> Reply<Vec<LeaseRow>> {
-        let leases = self.claims.submit(vec![claim]).await?.map_err(shared)?;
-        Ok(leases.into_iter().flatten().collect())
+    pub async fn claim(&self, claim: Claim) -> Reply<Taken> {
+        let mut taken = self.claims.submit(vec![claim]).await?.map_err(shared)?;
+        taken.pop().ok_or_else(|| Refusal::from(Unanswered))
     }
 
     /// Extends leases.
@@ -128,6 +132,28 @@ impl Batches {
     pub async fn complete(&self, ended: Vec<Ended>) -> Reply<Vec<CompleteVerdict>> {
         self.completions.submit(ended).await?.map_err(shared)
     }
+}
+
+/// Claims together, and the key that signs asked for once for all of them.
+async fn take(core: &Core, minter: &Minter, claims: &[Claim]) -> Result<Vec<Taken>, task::Error> {
+    let mut ids = core.attempt_ids.reserve(&core.db, task::claim::most(claims)).await?;
+    let mut conn = core.db.acquire().await?;
+    let at_once = task::claim::claim_at_once(&mut conn, &core.limits, &mut ids, claims).await?;
+    let leases = match at_once {
+        Some(leases) => leases,
+        None => {
+            let mut tx = conn.begin().await?;
+            let leases = task::claim::claim(&mut tx, &core.limits, &mut ids, claims).await?;
+            tx.commit().await?;
+            leases
+        }
+    };
+    drop(ids);
+    let signer = match leases.iter().all(Vec::is_empty) {
+        true => None,
+        false => Some(minter.signer(&mut conn).await?),
+    };
+    Ok(leases.into_iter().map(|leases| Taken { leases, signer: signer.clone() }).collect())
 }
 
 fn shared(error: Arc<task::Error>) -> Refusal {

@@ -14,13 +14,13 @@ use trace_contracts::{
 };
 use trace_plane::{Body, Reply};
 
-use super::{Worker, bounded};
+use super::{Worker, batches::Taken, bounded};
 use crate::{
     App, db,
     db::leases::{LeaseRow, ShownFence},
     facts::Place,
     grants::{self, Granted},
-    mint::Subject,
+    mint::{Signer, Subject},
     task::{
         claim::Claim,
         complete::{End, Ended},
@@ -38,26 +38,30 @@ pub(super) async fn claim(
     app.attendance.asks(&app.db, worker).await;
     let most = u32::try_from(limit::BATCH_ITEMS).unwrap_or(u32::MAX);
     let claim = Claim { worker, claim: request.claim_id, max: request.max.min(most), only: request.tasks };
-    let rows = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;
-    Ok(Json(ClaimReply { leases: leases(&app, rows).await? }))
+    let taken = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;
+    let leases = match taken {
+        Some(Taken { leases: rows, signer: Some(signer) }) => leases(&app, rows, &signer).await?,
+        _ => Vec::new(),
+    };
+    Ok(Json(ClaimReply { leases }))
 }
 
-async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Vec<LeaseRow>> {
+async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Option<Taken>> {
     let deadline = Instant::now() + wait;
     // Subscribed before looking, so that a task that gets ready in between is not missed.
     let mut ready = app.signals.ready();
     loop {
         ready.mark_unchanged();
-        let rows = app.batches.claim(claim.clone()).await?;
-        if !rows.is_empty() || claim.max == 0 || Instant::now() >= deadline {
-            return Ok(rows);
+        let taken = app.batches.claim(claim.clone()).await?;
+        if !taken.leases.is_empty() || claim.max == 0 || Instant::now() >= deadline {
+            return Ok(Some(taken));
         }
         tokio::select! {
-            () = app.shutdown.cancelled() => return Ok(Vec::new()),
+            () = app.shutdown.cancelled() => return Ok(None),
             heard = tokio::time::timeout_at(deadline, ready.changed()) => {
                 // Nothing was heard: the next claim begins with a look, so this one needs no last one.
                 if heard.is_err() {
-                    return Ok(Vec::new());
+                    return Ok(None);
                 }
             }
         }
@@ -66,13 +70,8 @@ async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Vec<LeaseRow>> {
 
 /// Rows as they go out: with what to launch and a token. A lease that can't be told of is given
 /// back as failed, so that its task does not wait for it to run out.
-async fn leases(app: &App, rows: Vec<LeaseRow>) -> Reply<Vec<Lease>> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
+async fn leases(app: &App, rows: Vec<LeaseRow>, signer: &Signer) -> Reply<Vec<Lease>> {
     let granted = grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
-    // After the leases are there; see `Minter::signer`.
-    let signer = app.minter.signer(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {

@@ -37,12 +37,17 @@ pub struct Options {
     /// Tasks of one claim at most
     #[arg(long, default_value_t = 100)]
     batch: u32,
+    /// Tasks a second at which the way from ready to claimed is timed, beside half of what was reached
+    #[arg(long, default_value_t = HALF_OF_THE_BAR)]
+    rate: f64,
 }
 
+/// The bar for the rate is 6,000 tasks a second.
+const HALF_OF_THE_BAR: f64 = 3_000.0;
 /// Jobs of the DAG: a task's completion makes its partition of the next job ready.
 const JOBS: usize = 5;
-/// How long the half load lasts.
-const HALF_LOAD: Duration = Duration::from_secs(10);
+/// How long a paced load lasts.
+const PACED: Duration = Duration::from_secs(10);
 /// Tasks that are ready or running at any time during it, so that none waits for another.
 const IN_FLIGHT: usize = 200;
 
@@ -50,10 +55,10 @@ const IN_FLIGHT: usize = 200;
 pub struct Figures {
     tasks: u64,
     tasks_per_s: f64,
-    /// From the start of the transaction that made a task ready to its lease in a worker's hands, at
-    /// half of `tasks_per_s`.
-    ready_to_claimed_ms: Option<Percentiles>,
-    half_load_tasks_per_s: f64,
+    /// At the rate of the options.
+    paced: Paced,
+    /// At half of `tasks_per_s`.
+    half_load: Paced,
     #[serde(flatten)]
     costs: Costs,
     #[serde(flatten)]
@@ -71,12 +76,13 @@ pub async fn run(options: &Options) -> anyhow::Result<Figures> {
     // Connections, caches and statements warm up.
     full_load(&dispatcher, "warm_up", load, 2_000).await?;
     let full = full_load(&dispatcher, "full_load", load, options.tasks).await?;
-    let half = half_load(&dispatcher, load, full.tasks_per_s / 2.0).await?;
+    let at_rate = paced(&dispatcher, "paced", load, options.rate).await?;
+    let half_load = paced(&dispatcher, "half_load", load, full.tasks_per_s / 2.0).await?;
     let figures = Figures {
         tasks: full.tasks,
         tasks_per_s: rounded(full.tasks_per_s),
-        ready_to_claimed_ms: half.latency,
-        half_load_tasks_per_s: rounded(half.tasks_per_s),
+        paced: at_rate,
+        half_load,
         costs: full.costs,
         durability: Durability::read(dispatcher.db()).await?,
         workers: options.workers,
@@ -115,25 +121,40 @@ pub async fn full_load(
     Ok(Full { tasks, tasks_per_s, costs: before.until(after, tasks) })
 }
 
-struct Half {
+/// Latency at a rate.
+#[derive(Debug, Serialize)]
+struct Paced {
+    /// What was asked for.
+    wanted_tasks_per_s: f64,
+    /// What came of it.
     tasks_per_s: f64,
-    latency: Option<Percentiles>,
+    /// From the start of the transaction that made a task ready to its lease in a worker's hands.
+    ready_to_claimed_ms: Option<Percentiles>,
+    #[serde(flatten)]
+    costs: Costs,
 }
 
-async fn half_load(dispatcher: &Dispatcher, load: Load, rate: f64) -> anyhow::Result<Half> {
+async fn paced(dispatcher: &Dispatcher, name: &str, load: Load, rate: f64) -> anyhow::Result<Paced> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of tasks")]
-    let jobs = (rate * HALF_LOAD.as_secs_f64()) as usize / IN_FLIGHT;
-    let spec = pipeline("half_load", jobs.max(2), IN_FLIGHT)?;
+    let jobs = (rate * PACED.as_secs_f64()) as usize / IN_FLIGHT;
+    let spec = pipeline(name, jobs.max(2), IN_FLIGHT)?;
     let tasks = (spec.jobs.len() * spec.jobs[0].partitions.len()) as u64;
     let (dag, version) = dispatcher.deploy(&spec).await?;
     let run = dispatcher.run(&spec, dag, version).await?;
+    let before = Counters::read(dispatcher.db()).await?;
     let since = Instant::now();
     let load = Load { rate: Some(rate), ..load };
     let claimed = work_off(dispatcher.workers(), dispatcher.identity(), load, tasks).await?;
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
     let tasks_per_s = tasks as f64 / since.elapsed().as_secs_f64();
+    let costs = before.until(Counters::read(dispatcher.db()).await?, tasks);
     let latency = ready_to_claimed(dispatcher.db(), run, &claimed).await?.percentiles();
-    Ok(Half { tasks_per_s, latency })
+    Ok(Paced {
+        wanted_tasks_per_s: rounded(rate),
+        tasks_per_s: rounded(tasks_per_s),
+        ready_to_claimed_ms: latency,
+        costs,
+    })
 }
 
 /// A task of a later job is ready when its partition of the job before is committed. The first
