@@ -17,7 +17,8 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -80,6 +81,8 @@ struct Owner {
 const PREFIX: &str = "trace";
 /// Processes of a left-over group die within this time after `SIGKILL`.
 const DEATH: Duration = Duration::from_secs(5);
+/// Nothing tells when the kernel lets go of a group.
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
 
 impl Cgroups {
     /// Finds a place for groups and checks that all three limits can be set there; `parent` is a path
@@ -225,9 +228,24 @@ impl Busy {
 }
 
 impl Drop for Busy {
+    /// No group is made any more that would try again, so this waits for the kernel.
     fn drop(&mut self) {
-        if let Err(error) = self.retry() {
-            tracing::warn!(%error, "a control group stays, and is removed by the next wrapper");
+        let until = Instant::now() + DEATH;
+        loop {
+            let tried = self.retry();
+            let left = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+            match tried {
+                Ok(()) if left.is_empty() => return,
+                Ok(()) if Instant::now() < until => thread::park_timeout(BETWEEN_TRIES),
+                Ok(()) => {
+                    tracing::warn!(?left, "control groups stay, and are removed by the next wrapper");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a control group stays, and is removed by the next wrapper");
+                    return;
+                }
+            }
         }
     }
 }
@@ -347,7 +365,31 @@ const PERIOD_MICROS: u64 = 100_000;
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
+
+    #[test]
+    fn a_group_that_the_kernel_holds_at_the_end_is_waited_for() {
+        let cgroups = Cgroups::open(None).unwrap();
+        let resources = Resources { cpu_millis: 1000, memory_bytes: 1 << 26, disk_bytes: 0 };
+        let group = cgroups.create(&resources, 2).unwrap();
+        let folders: Vec<PathBuf> = match &group.files {
+            Files::V1(folders) => folders.paths().map(Path::to_owned).collect(),
+            Files::V2(folder) => vec![folder.path().to_owned()],
+        };
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        for folder in &folders {
+            write(folder, "cgroup.procs", &child.id().to_string()).unwrap();
+        }
+        group.remove().unwrap();
+        assert!(folders.iter().all(|folder| folder.exists()), "a group with a process is busy");
+        let last = thread::spawn(move || drop(cgroups));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        last.join().unwrap();
+        assert!(!folders.iter().any(|folder| folder.exists()));
+    }
 
     #[test]
     fn only_our_own_names_are_swept() {
