@@ -134,7 +134,7 @@ impl Asking {
         })?;
         let catalog = self.resolver.resolve(&asker.grants).await?;
         let query = Query { catalog, format: request.format, bounds: self.bounds(&asker.budgets) };
-        let (answer, bytes) = self.pool.acquire(asker.org).await?.ask(&query, &request.sql).await?;
+        let (answer, bytes) = self.pool.ask(asker.org, &query, &request.sql).await?;
         Done::new(answer, request.format, bytes)
     }
 

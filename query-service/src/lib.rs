@@ -31,5 +31,6 @@ mod store;
 #[cfg(test)]
 mod testing;
 
+mod turns;
 pub use config::Config;
 pub use service::{Error, Service, start};

@@ -95,6 +95,8 @@ pub enum Protection {
     EngineMemory,
     /// An object is read as it was committed.
     ObjectPins,
+    /// Orgs take turns at query engines.
+    FairTurns,
     /// A session of the object store does what its policy says.
     SessionPolicy,
     /// A session's requests show its token.

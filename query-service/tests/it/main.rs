@@ -9,3 +9,4 @@ mod platform;
 mod queries;
 mod refusals;
 mod tokens;
+mod turns;

@@ -155,6 +155,14 @@ impl Platform {
     pub async fn post(&self, url: &Url, path: &str, token: &str, body: &Value) -> (StatusCode, Bytes) {
         let request = self.http.post(url.join(path).unwrap()).bearer_auth(token).json(body);
         let response = request.send().await.unwrap();
+    /// The same for another org.
+    pub fn flights_token_of(&self, org: i64, attempt: i64) -> String {
+        let flights = self.dataset("flights", &[flights()]);
+        let mut claims = tokens::claims(attempt, grants(&[("flights", &flights)], Budgets::default()));
+        claims.org = OrgId::from_db(org);
+        tokens::capability(&claims)
+    }
+
         (response.status(), response.bytes().await.unwrap())
     }
 
