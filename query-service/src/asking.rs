@@ -70,6 +70,7 @@ impl Done {
         match answer {
             Answer::Done { rows, tables } => Ok(Self { format, rows, tables, bytes }),
             Answer::Failed { code, detail } => Err(Refusal::new(code, detail)),
+            Answer::Panicked => Err(pool::Error::Engine(EngineError::Panicked).into()),
         }
     }
 }
@@ -165,6 +166,7 @@ impl From<pool::Error> for Refusal {
             E::Busy => ErrorCode::TooManyRequests,
             E::Stopping => ErrorCode::Unavailable,
             E::Engine(EngineError::Memory | EngineError::Stack) => ErrorCode::LimitExceeded,
+            E::Engine(EngineError::Panicked) => ErrorCode::SqlFailed,
             E::Engine(EngineError::Died(_)) => ErrorCode::Internal,
             E::Engine(EngineError::Start(_) | EngineError::Slow(_) | EngineError::NotTaken) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "no engine");

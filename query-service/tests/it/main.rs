@@ -3,6 +3,7 @@
 
 mod confinement;
 mod engines;
+mod forged;
 mod local;
 mod objects;
 mod platform;
