@@ -44,6 +44,7 @@ pub struct TestApp {
     pub issuer: Issuer,
     http: reqwest::Client,
     worker: Secret<String>,
+    plane: Secret<String>,
     _stop: DropGuard,
     _folder: TempDir,
 }
@@ -89,11 +90,12 @@ impl TestApp {
         }
         let worker =
             bootstrap::issue_identity(&app.db, "worker", Kind::Worker).await.expect("a worker is made");
+        let plane = bootstrap::issue_identity(&app.db, "plane", Kind::Plane).await.expect("a plane is made");
         let listeners = dispatcher.bind().await.expect("ports are free");
         let addresses = listeners.addresses().expect("listeners have addresses");
         tokio::spawn(dispatcher.serve(listeners));
         let http = reqwest::Client::builder().no_proxy().build().expect("a client is built");
-        Self { app, addresses, s3, issuer, http, worker, _stop: stop.drop_guard(), _folder: folder }
+        Self { app, addresses, s3, issuer, http, worker, plane, _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// A client with the token of a user of `main`, who is called by their role.
@@ -113,7 +115,16 @@ impl TestApp {
 
     /// A client of the workers' address with the worker's identity.
     pub fn worker(&self) -> Client {
-        let token = Some(self.worker.expose().clone());
+        self.internal(&self.worker)
+    }
+
+    /// A client of the same address with a plane's identity.
+    pub fn plane(&self) -> Client {
+        self.internal(&self.plane)
+    }
+
+    fn internal(&self, identity: &Secret<String>) -> Client {
+        let token = Some(identity.expose().clone());
         Client { http: self.http.clone(), base: format!("http://{}", self.addresses.workers), token }
     }
 
