@@ -215,14 +215,17 @@ impl Client {
         blob
     }
 
-    /// Deploys a file whose every path stands for this content.
+    /// Deploys a file whose every path stands for this content: a file as it is, a folder as a bundle with
+    /// it as `main.py`.
     pub async fn try_deploy(&self, yaml: &str, content: &[u8]) -> Response {
-        let blob = self.upload(content).await;
-        let blobs: BTreeMap<String, Blob> = ["u", "data.csv"]
-            .into_iter()
-            .filter(|path| yaml.contains(&format!(": {path} }}")))
-            .map(|path| (path.to_owned(), blob))
-            .collect();
+        let names = |path: &str| yaml.contains(&format!(": {path} }}"));
+        let mut blobs = BTreeMap::new();
+        if names("u") {
+            blobs.insert("u".to_owned(), self.upload(&bundle("main.py", content)).await);
+        }
+        if names("data.csv") {
+            blobs.insert("data.csv".to_owned(), self.upload(content).await);
+        }
         self.post("/v1/dags", &DeployRequest { yaml: yaml.to_owned(), blobs }).await
     }
 
@@ -243,6 +246,14 @@ impl Client {
         assert_eq!(status, StatusCode::CREATED, "{body}");
         serde_json::from_str(&body).expect("a run")
     }
+}
+
+/// A bundle of one file.
+pub fn bundle(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("an archive in memory");
+    std::io::Write::write_all(&mut zip, content).expect("an archive in memory");
+    zip.finish().expect("an archive in memory").into_inner()
 }
 
 /// The problem that a request was refused with.
