@@ -6,7 +6,6 @@ use std::{
 };
 
 use chrono::Utc;
-use jsonwebtoken::{Algorithm, Header};
 use proptest::prelude::*;
 use trace_contracts::{
     AttemptId, Audience, Capability, DatasetId, DatasetVersionId, Grants, InputGrant, Manifest,
@@ -142,10 +141,7 @@ fn capability(grants: Grants) -> Capability {
         exp: now + 600,
         grants,
     };
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some(CAPABILITY_TYPE.to_owned());
-    header.kid = Some(KEY.kid().to_owned());
-    let token = jsonwebtoken::encode(&header, &claims, KEY.encoding_key()).unwrap();
+    let token = KEY.token(CAPABILITY_TYPE, &claims).unwrap();
     Capability::verify(&token, &KEY.key_set().unwrap(), ISSUER, Audience::Dispatcher).unwrap()
 }
 
@@ -171,15 +167,15 @@ fn input(attempts: std::ops::Range<usize>) -> impl Strategy<Value = (Vec<Written
     let sight =
         prop_oneof![4 => Just(Sight::Everything), 1 => Just(Sight::SomeRows), 1 => Just(Sight::SomeColumns)];
     (prop::collection::vec(written(), attempts), sight)
+}
+
+/// Random capabilities, some with more inputs than sessions reach.
+pub fn cases() -> impl Strategy<Value = Case> {
     cases_in(StoreNames::default())
 }
 
 /// The same for a store with these names.
 pub fn cases_in(store: StoreNames) -> impl Strategy<Value = Case> {
-}
-
-/// Random capabilities, some with more inputs than sessions reach.
-pub fn cases() -> impl Strategy<Value = Case> {
     let inputs = prop_oneof![
         5 => prop::collection::vec(input(1..4), 0..6),
         1 => prop::collection::vec(input(120..200), 1..3),
