@@ -88,7 +88,7 @@ fn uses_key(document: &Value, action: &'static str, key: &str, via: Option<&str>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A key of the bucket's changes nothing about what is reached, and is used by S3 for the session alone: to
     /// read, and where the session writes, to write.
