@@ -4,9 +4,10 @@
 
 use std::{io, time::Duration};
 
-use aws_sdk_s3::primitives::ByteStream;
+use async_trait::async_trait;
+use aws_sdk_s3::{operation::get_object::GetObjectError, primitives::ByteStream};
 use axum::body::Bytes;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use tempfile::NamedTempFile;
 use tokio::{io::AsyncWriteExt as _, sync::Semaphore, time::timeout};
 use trace_contracts::{
@@ -17,7 +18,7 @@ use trace_contracts::{
 
 use trace_controls::{Protection, stands};
 
-use crate::objects::Objects;
+use crate::{bundles::BlobSource, objects::Objects};
 
 /// Uploads at the same time: with [`limit::BLOB_BYTES`] each, what they may spool is bounded.
 static SLOTS: Semaphore = Semaphore::const_new(8);
@@ -61,11 +62,48 @@ pub struct Spooled {
     blob: Blob,
 }
 
+/// The content in the object store.
+#[derive(Debug)]
+pub struct StoredBlobs(Objects);
+
 impl Spooled {
     /// What it is.
     #[must_use]
     pub const fn blob(&self) -> Blob {
         self.blob
+    }
+
+    /// The content, from its beginning.
+    ///
+    /// # Errors
+    /// When the spool file is gone.
+    pub fn open(&self) -> Result<std::fs::File, Error> {
+        self.file.reopen().map_err(Error::Spool)
+    }
+}
+
+impl StoredBlobs {
+    /// In this store.
+    #[must_use]
+    pub const fn new(objects: Objects) -> Self {
+        Self(objects)
+    }
+}
+
+#[async_trait]
+impl BlobSource for StoredBlobs {
+    async fn fetch(&self, org: OrgId, blob: Blob) -> Result<Option<Spooled>, Error> {
+        let request = self.0.client().get_object().bucket(self.0.bucket());
+        let answer = request.key(Objects::blob_key(org, blob.sha256)).send().await;
+        let body = match answer {
+            Ok(object) => object.body,
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::Store(error.into())),
+        };
+        let pieces = stream::unfold(body, |mut body| async { Some((body.next().await?, body)) });
+        spool(pieces, blob.size).await.map(Some)
     }
 }
 
@@ -79,7 +117,8 @@ pub async fn receive<E>(
 ) -> Result<Spooled, Error> {
     let slot = timeout(PATIENCE, SLOTS.acquire()).await;
     let _slot = slot.map_err(|_| Error::Busy)?.map_err(|_| Error::Busy)?;
-    let spooled = timeout(UPLOAD_TIME, spool(content)).await.map_err(|_| Error::Interrupted)??;
+    let spooled =
+        timeout(UPLOAD_TIME, spool(content, limit::BLOB_BYTES)).await.map_err(|_| Error::Interrupted)??;
     let found = spooled.blob.sha256;
     if !stands(Protection::UploadedHash) {
         return Ok(Spooled { blob: Blob { sha256: claimed, ..spooled.blob }, ..spooled });
@@ -87,7 +126,11 @@ pub async fn receive<E>(
     if found == claimed { Ok(spooled) } else { Err(Error::WrongHash { claimed, found }) }
 }
 
-async fn spool<E>(content: impl Stream<Item = Result<Bytes, E>>) -> Result<Spooled, Error> {
+/// Writes content of at most so many bytes to a file of its own.
+///
+/// # Errors
+/// When it is more, or does not arrive.
+pub async fn spool<E>(content: impl Stream<Item = Result<Bytes, E>>, most: u64) -> Result<Spooled, Error> {
     let file = NamedTempFile::new().map_err(Error::Spool)?;
     let mut writer = tokio::fs::File::from_std(file.reopen().map_err(Error::Spool)?);
     let mut hasher = Sha256Hasher::default();
@@ -96,7 +139,7 @@ async fn spool<E>(content: impl Stream<Item = Result<Bytes, E>>) -> Result<Spool
     while let Some(piece) = timeout(PATIENCE, content.next()).await.map_err(|_| Error::Interrupted)? {
         let piece = piece.map_err(|_| Error::Interrupted)?;
         size += piece.len() as u64;
-        if size > limit::BLOB_BYTES {
+        if size > most {
             return Err(Error::TooLarge);
         }
         hasher.update(&piece);
@@ -127,8 +170,6 @@ pub async fn store(objects: &Objects, org: OrgId, spooled: &Spooled) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
-
     use super::*;
 
     fn pieces(content: &'static [u8]) -> impl Stream<Item = Result<Bytes, io::Error>> {

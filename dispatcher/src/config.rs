@@ -231,8 +231,19 @@ impl Config {
     pub fn read(path: &std::path::Path) -> Result<Self, Error> {
         let text =
             std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-        serde_saphyr::from_str(&text)
-            .map_err(|error| Error::Invalid { path: path.to_owned(), reason: error.to_string() })
+        let invalid = |reason: String| Error::Invalid { path: path.to_owned(), reason };
+        let config: Self = serde_saphyr::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        match config.wrong() {
+            Some(wrong) => Err(invalid(wrong)),
+            None => Ok(config),
+        }
+    }
+
+    fn wrong(&self) -> Option<String> {
+        match &self.credentials {
+            Source::Sts(sts) => sts.wrong(),
+            Source::None => None,
+        }
     }
 }
 
@@ -270,6 +281,23 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
             let bad = format!("{YAML}credentials: {{ {bad} }}\n");
             assert!(serde_saphyr::from_str::<Config>(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_key_in_another_partition_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dispatcher.yaml");
+        let read = |partition: &str| {
+            let sts = format!(
+                "credentials: {{ sts: {{ role_arn: 'arn:aws:iam::123456789012:role/task', \
+                 kms_key: 'arn:{partition}:kms:eu-west-1:123456789012:key/a' }} }}"
+            );
+            std::fs::write(&path, format!("{YAML}{sts}\n")).unwrap();
+            Config::read(&path)
+        };
+        assert!(read("aws").is_ok());
+        let wrong = read("aws-cn").unwrap_err().to_string();
+        assert!(wrong.contains("is in the partition aws-cn and `role_arn` in aws"), "{wrong}");
     }
 
     #[test]

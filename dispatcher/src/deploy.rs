@@ -55,9 +55,15 @@ impl Candidate {
         let checked = dag::check(&unverified_yaml, blobs).map_err(Error::Invalid)?;
         Ok(Self { yaml: unverified_yaml, checked })
     }
+
+    /// The content that it needs.
+    #[must_use]
+    pub fn blobs(&self) -> &[BlobUse] {
+        &self.checked.uses.blobs
+    }
 }
 
-/// Deploys in the caller's transaction.
+/// Deploys in the caller's transaction. `examined` is what is wrong with the bundles.
 ///
 /// # Errors
 /// [`Error::Invalid`] when a blob is not uploaded, a dataset can't be read, or a published name is
@@ -66,10 +72,11 @@ pub async fn deploy(
     tx: &mut PgConnection,
     permit: &Permit<action::Deploy>,
     candidate: &Candidate,
+    examined: Vec<FieldError>,
 ) -> Result<DeployReply, Error> {
     let spec = &candidate.checked.spec;
     db::dags::lock_org(tx, permit.org()).await?;
-    check_uses(tx, permit, &candidate.checked).await?;
+    check_uses(tx, permit, &candidate.checked, examined).await?;
     let dag = db::dags::ensure(tx, permit.org(), &spec.name).await?;
     let sha256 = dag::digest(spec, &candidate.yaml);
     let (version, created) = version(tx, permit, dag, sha256, candidate).await?;
@@ -142,9 +149,10 @@ async fn check_uses(
     tx: &mut PgConnection,
     permit: &Permit<action::Deploy>,
     checked: &Checked,
+    mut errors: Vec<FieldError>,
 ) -> Result<(), Error> {
     let reader = Reader::from(permit.caller());
-    let mut errors = missing_blobs(tx, permit.org(), &checked.uses.blobs).await?;
+    errors.extend(missing_blobs(tx, permit.org(), &checked.uses.blobs).await?);
     errors.extend(datasets::check_inputs(tx, permit.org(), reader, &checked.uses.datasets).await?);
     errors.extend(taken_names(tx, permit.org(), checked).await?);
     errors.sort_by_key(|error| (error.line, error.column));

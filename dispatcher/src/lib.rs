@@ -13,6 +13,7 @@ pub mod authority;
 pub mod batcher;
 pub mod blobs;
 pub mod bootstrap;
+pub mod bundles;
 pub mod config;
 pub mod credentials;
 pub mod dag;

@@ -17,6 +17,7 @@ use crate::{
     attempt_ids::AttemptIds,
     attendance::Attendance,
     background,
+    bundles::Examiner,
     config::Jwks,
     credentials::issue::Issuer,
     facts::FactCache,
@@ -124,6 +125,7 @@ pub async fn start(
         identities: Identities::new(db.clone()),
         attendance: Attendance::default(),
         objects: Objects::new(&config.object_store),
+        bundles: Examiner::new(adapters.blobs),
         outputs: adapters.outputs,
         credentials: Issuer::new(
             adapters.credentials,

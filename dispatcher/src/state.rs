@@ -9,6 +9,8 @@ use trace_plane::Verifier;
 use crate::{
     Config, CredentialMinter,
     attendance::Attendance,
+    blobs::StoredBlobs,
+    bundles::{BlobSource, Examiner},
     credentials::issue::Issuer,
     http::worker::Batches,
     identity::Identities,
@@ -28,6 +30,8 @@ pub struct Adapters {
     pub credentials: Arc<dyn CredentialMinter>,
     /// Lists what attempts left.
     pub outputs: Arc<dyn OutputLister>,
+    /// Has the content that was uploaded.
+    pub blobs: Arc<dyn BlobSource>,
     /// Tells workers of ready tasks.
     pub wake: Arc<dyn WakeUps>,
 }
@@ -37,9 +41,10 @@ impl Adapters {
     /// sessions with `credentials`.
     #[must_use]
     pub fn new(config: &Config, credentials: Arc<dyn CredentialMinter>) -> Self {
-        let lister =
-            crate::outputs::S3Lister::new(Objects::new(&config.object_store), config.limits.output_objects);
-        Self { credentials, outputs: Arc::new(lister), wake: Arc::new(PgWakeUps) }
+        let objects = Objects::new(&config.object_store);
+        let blobs = Arc::new(StoredBlobs::new(objects.clone()));
+        let lister = crate::outputs::S3Lister::new(objects, config.limits.output_objects);
+        Self { credentials, outputs: Arc::new(lister), blobs, wake: Arc::new(PgWakeUps) }
     }
 }
 
@@ -69,6 +74,8 @@ pub struct Parts {
     pub attendance: Attendance,
     /// The object store.
     pub objects: Objects,
+    /// Examines bundles at their deploy.
+    pub bundles: Examiner,
     /// Lists what attempts left.
     pub outputs: Arc<dyn OutputLister>,
     /// Mints object store sessions, and remembers them.

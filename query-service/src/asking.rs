@@ -70,6 +70,7 @@ impl Done {
         match answer {
             Answer::Done { rows, tables } => Ok(Self { format, rows, tables, bytes }),
             Answer::Failed { code, detail } => Err(Refusal::new(code, detail)),
+            Answer::Panicked => Err(pool::Error::Engine(EngineError::Panicked).into()),
         }
     }
 }
@@ -134,7 +135,7 @@ impl Asking {
         })?;
         let catalog = self.resolver.resolve(&asker.grants).await?;
         let query = Query { catalog, format: request.format, bounds: self.bounds(&asker.budgets) };
-        let (answer, bytes) = self.pool.acquire(asker.org).await?.ask(&query, &request.sql).await?;
+        let (answer, bytes) = self.pool.ask(asker.org, &query, &request.sql).await?;
         Done::new(answer, request.format, bytes)
     }
 
@@ -165,6 +166,7 @@ impl From<pool::Error> for Refusal {
             E::Busy => ErrorCode::TooManyRequests,
             E::Stopping => ErrorCode::Unavailable,
             E::Engine(EngineError::Memory | EngineError::Stack) => ErrorCode::LimitExceeded,
+            E::Engine(EngineError::Panicked) => ErrorCode::SqlFailed,
             E::Engine(EngineError::Died(_)) => ErrorCode::Internal,
             E::Engine(EngineError::Start(_) | EngineError::Slow(_) | EngineError::NotTaken) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "no engine");

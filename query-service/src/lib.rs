@@ -23,6 +23,7 @@ pub mod local;
 mod org_limit;
 mod pool;
 mod presign;
+mod projections;
 mod provider;
 mod pushdown;
 pub mod service;
@@ -30,6 +31,7 @@ mod session;
 mod store;
 #[cfg(test)]
 mod testing;
+mod turns;
 
 pub use config::Config;
 pub use service::{Error, Service, start};

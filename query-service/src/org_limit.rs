@@ -1,4 +1,4 @@
-//! No org takes all engines: a bound on its queries at once.
+//! A bound on an org's queries at once, running or waiting. Who runs is decided in [`turns`](crate::turns).
 
 use std::{
     collections::HashMap,

@@ -1,16 +1,18 @@
-//! Engines started ahead, one query each at a time, and a bounded wait for one.
+//! Engines started ahead, one query each at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_contracts::OrgId;
 
-use crate::engine::{
-    process::{Engine, Error as EngineError},
-    protocol::{Answer, Query, Setup},
-    spawner::Spawner,
+use crate::{
+    engine::{
+        process::{Engine, Error as EngineError},
+        protocol::{Answer, Query, Setup},
+        spawner::Spawner,
+    },
+    turns::{self, Coming, Place, Turns},
 };
 
 /// A pool of engines; cheap to clone.
@@ -25,10 +27,8 @@ struct Inner {
     setup: Setup,
     queries_per_engine: u32,
     idle: Mutex<Vec<Engine>>,
-    /// One permit for each engine that may exist.
-    places: Arc<Semaphore>,
-    /// One permit for each query that may wait for a place.
-    waiting: Semaphore,
+    /// One place for each engine that may exist.
+    turns: Turns,
     background: TaskTracker,
     stopping: CancellationToken,
 }
@@ -55,10 +55,19 @@ pub(crate) struct Size {
 }
 
 /// An engine for one query. Dropping it before the query is answered kills the engine.
-pub(crate) struct Checkout {
+struct Checkout {
     engine: Option<Engine>,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     pool: Pool,
+}
+
+impl From<turns::Error> for Error {
+    fn from(error: turns::Error) -> Self {
+        match error {
+            turns::Error::Full => Self::Busy,
+            turns::Error::Closed => Self::Stopping,
+        }
+    }
 }
 
 impl Pool {
@@ -75,8 +84,7 @@ impl Pool {
             setup,
             queries_per_engine: size.queries_per_engine,
             idle: Mutex::new(idle),
-            places: Arc::new(Semaphore::new(size.engines)),
-            waiting: Semaphore::new(size.waiting),
+            turns: Turns::new(size.engines, size.waiting),
             background: TaskTracker::new(),
             stopping,
             spawner,
@@ -86,9 +94,33 @@ impl Pool {
         Ok(pool)
     }
 
-    /// An engine for this org, waiting for one where all are busy.
-    pub(crate) async fn acquire(&self, org: OrgId) -> Result<Checkout, Error> {
-        let place = self.place().await?;
+    /// Asks a query for this org when its turn has come. A query whose engine another org takes back
+    /// starts anew: it reads and does nothing else.
+    pub(crate) async fn ask(&self, org: OrgId, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
+        let mut coming = Coming::First;
+        loop {
+            let place = self.0.turns.place(org, coming).await?;
+            let recalled = place.recalled();
+            tokio::select! {
+                biased;
+                answer = self.ask_at(place, org, query, sql) => return answer,
+                () = recalled.cancelled() => coming = Coming::Again,
+            }
+        }
+    }
+
+    async fn ask_at(
+        &self,
+        place: Place,
+        org: OrgId,
+        query: &Query,
+        sql: &str,
+    ) -> Result<(Answer, Bytes), Error> {
+        self.acquire(place, org).await?.ask(query, sql).await
+    }
+
+    /// An engine for this org.
+    async fn acquire(&self, place: Place, org: OrgId) -> Result<Checkout, Error> {
         let mut checkout = Checkout { engine: None, place: Some(place), pool: self.clone() };
         let mut engine = match self.take(org) {
             Some(engine) => engine,
@@ -102,14 +134,6 @@ impl Pool {
     /// Waits until every engine that this pool started has been let go.
     pub(crate) async fn stopped(&self) {
         self.0.background.wait().await;
-    }
-
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() {
-            return Ok(place);
-        }
-        let _waiting = self.0.waiting.try_acquire().map_err(|_| Error::Busy)?;
-        Arc::clone(&self.0.places).acquire_owned().await.map_err(|_| Error::Stopping)
     }
 
     /// The best idle engine: one of this org, else one of none. One of another org makes room.
@@ -132,7 +156,7 @@ impl Pool {
 
     /// Takes a used engine back, or starts one in its place where it is used up or gone. The place
     /// stays taken until the new one is ready.
-    fn give_back(&self, engine: Option<Engine>, place: OwnedSemaphorePermit) {
+    fn give_back(&self, engine: Option<Engine>, place: Place) {
         if self.0.stopping.is_cancelled() {
             return;
         }
@@ -154,14 +178,14 @@ impl Pool {
 
     async fn stop(self) {
         self.0.stopping.cancelled().await;
-        self.0.places.close();
+        self.0.turns.close();
         self.idle().clear();
     }
 }
 
 impl Checkout {
     /// Asks the query and gives the engine back.
-    pub(crate) async fn ask(mut self, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
+    async fn ask(mut self, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
         let engine = self.engine.as_mut().ok_or(Error::Stopping)?;
         let answer = match engine.ask(query, sql).await {
             Err(EngineError::NotTaken) => self.replaced().await?.ask(query, sql).await?,

@@ -18,6 +18,7 @@ use datafusion::{
         object_store::ObjectStoreRegistry,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    optimizer::Optimizer,
     physical_optimizer::optimizer::PhysicalOptimizer,
     prelude::{SessionConfig, SessionContext},
 };
@@ -28,6 +29,7 @@ use url::Url;
 use crate::{
     catalog::EngineCatalog,
     gate::functions,
+    projections,
     provider::{self, OpenedTables},
     pushdown,
     store::{Blocks, GrantedStore},
@@ -120,6 +122,7 @@ fn template(threads: usize) -> Result<SessionState> {
         .with_scalar_functions(functions::scalar())
         .with_aggregate_functions(functions::aggregate())
         .with_window_functions(functions::window())
+        .with_optimizer_rules(projections::careful(Optimizer::new().rules))
         .with_physical_optimizer_rules(pushdown::careful(PhysicalOptimizer::new().rules))
         .build())
 }

@@ -125,6 +125,7 @@ impl Warehouse {
         match answer {
             Answer::Done { .. } => Ok(serde_json::from_slice::<Value>(&body).unwrap()["rows"].take()),
             Answer::Failed { code, detail } => Err((code, detail)),
+            Answer::Panicked => panic!("the query panicked: {sql}"),
         }
     }
 

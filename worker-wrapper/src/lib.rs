@@ -31,7 +31,7 @@ mod workspace;
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::{
-        attempt::bundle::{Error as BundleError, Limits, unpack},
+        attempt::bundle::{Error as BundleError, unpack},
         sandbox::forward,
     };
 }

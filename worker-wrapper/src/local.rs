@@ -14,14 +14,11 @@ use std::{
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
+use trace_bundle::Rules;
 use trace_contracts::wire::worker::{FailureReason, Language, LogLine, Outcome, Resources};
 
 use crate::{
-    attempt::{
-        Watched,
-        bundle::{self, Limits},
-        classify, failed, watch,
-    },
+    attempt::{Watched, bundle, classify, failed, watch},
     launcher::{self, Ended, Launcher, Order, OutputError, Outputs, ProcessLauncher, Program},
     logs::{LogBook, Masker},
     sandbox::{Sandbox, SandboxConfig, Upstreams},
@@ -130,7 +127,7 @@ async fn unpack(run: &LocalRun) -> Result<PathBuf, Error> {
     blocking(archive.clone(), move || {
         fs::write(&archive, &bytes).map_err(disk(&archive))?;
         let packed = File::open(&archive).map_err(disk(&archive))?;
-        bundle::unpack(packed, &folder, language, Limits::default())?;
+        bundle::unpack(packed, &folder, language, &Rules::at_worker())?;
         Ok(folder)
     })
     .await

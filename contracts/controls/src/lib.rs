@@ -45,6 +45,8 @@ pub enum Protection {
     LogCap,
     /// The dispatcher takes no longer log of an attempt than that.
     StoredLogCap,
+    /// The dispatcher examines a bundle when it is deployed.
+    ExaminedBundles,
     /// Names in a bundle stay beneath its folder.
     BundleNames,
     /// A bundle holds files and folders and nothing else.
@@ -93,6 +95,8 @@ pub enum Protection {
     ResultBounds,
     /// A limit on the memory of a query engine.
     EngineMemory,
+    /// Orgs take turns at query engines.
+    FairTurns,
     /// An object is read as it was committed.
     ObjectPins,
     /// A session of the object store does what its policy says.

@@ -15,7 +15,7 @@ use crate::Protection::{self, *};
 pub const VARIABLE: &str = "TRACE_UNSAFE_CONTROLS";
 
 /// Every protection with its name. The prefix is long enough to be searched for in a binary.
-const NAMES: [(Protection, &str); 48] = [
+const NAMES: [(Protection, &str); 50] = [
     (Seccomp, "unsafe-control:seccomp"),
     (Landlock, "unsafe-control:landlock"),
     (NetworkNamespace, "unsafe-control:network-namespace"),
@@ -34,6 +34,7 @@ const NAMES: [(Protection, &str); 48] = [
     (PlainOutputs, "unsafe-control:plain-outputs"),
     (LogCap, "unsafe-control:log-cap"),
     (StoredLogCap, "unsafe-control:stored-log-cap"),
+    (ExaminedBundles, "unsafe-control:examined-bundles"),
     (BundleNames, "unsafe-control:bundle-names"),
     (BundleKinds, "unsafe-control:bundle-kinds"),
     (BundleDuplicates, "unsafe-control:bundle-duplicates"),
@@ -58,6 +59,7 @@ const NAMES: [(Protection, &str); 48] = [
     (ColumnList, "unsafe-control:column-list"),
     (ResultBounds, "unsafe-control:result-bounds"),
     (EngineMemory, "unsafe-control:engine-memory"),
+    (FairTurns, "unsafe-control:fair-turns"),
     (ObjectPins, "unsafe-control:object-pins"),
     (SessionPolicy, "unsafe-control:session-policy"),
     (SessionToken, "unsafe-control:session-token"),

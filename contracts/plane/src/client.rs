@@ -12,6 +12,7 @@ use trace_contracts::{
     DatasetVersionId, ErrorCode, Manifest, Problem, Secret, Sha256,
     wire::plane::{
         AuditEntry, AuditRequest, LivenessReply, LivenessRequest, ResolveUserReply, ResolveUserRequest,
+        UserResolution,
     },
 };
 
@@ -124,9 +125,14 @@ impl PlaneClient {
     /// Who this user is now, and what they may read.
     ///
     /// # Errors
-    /// What the dispatcher says of the token; `unavailable` when it can't be asked.
+    /// What the dispatcher says of the user or their token, such as `forbidden` where they are suspended;
+    /// `unavailable` when it can't be asked.
     pub async fn resolve_user(&self, unverified_token: &Secret<String>) -> Reply<ResolveUserReply> {
-        self.post("internal/users/resolve", &ResolveUserRequest { token: unverified_token.clone() }).await
+        let request = ResolveUserRequest { token: unverified_token.clone() };
+        match self.post("internal/users/resolve", &request).await? {
+            UserResolution::Known(user) => Ok(user),
+            UserResolution::Refused { refused } => Err(refused.into()),
+        }
     }
 
     async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> Reply<T> {

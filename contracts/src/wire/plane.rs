@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, DatasetId, DatasetVersionId, KeyId, Name, OrgId, Role, Sha256, TaskId, UserId};
+use crate::{
+    AttemptId, DatasetId, DatasetVersionId, KeyId, Name, OrgId, Problem, Role, Sha256, TaskId, UserId,
+};
 
 /// `POST /internal/liveness`: which of these attempts are over, which keys revoked, which users suspended?
 /// Waits until one is, or `wait_ms` is up. With `wait_ms: 0` it is the first look; with a wait it is the feed
@@ -44,6 +46,20 @@ pub struct LivenessReply {
 pub struct ResolveUserRequest {
     /// The user's own token: the dispatcher verifies it again.
     pub token: crate::Secret<String>,
+}
+
+/// What is answered: about the user. A refusal of the plane that asks is a problem with a status of its own,
+/// so that the plane can tell whose fault it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum UserResolution {
+    /// The user may not, or their token proves nothing: what the plane tells them.
+    Refused {
+        /// With the code of a refusal, such as `forbidden` for somebody who is suspended.
+        refused: Problem,
+    },
+    /// The user is known.
+    Known(ResolveUserReply),
 }
 
 /// A user, and what they may read.

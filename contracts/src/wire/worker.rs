@@ -96,7 +96,7 @@ pub enum Code {
 }
 
 /// What a UDF is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Language {
     /// `main.py` in the bundle, run by `python3` with the SDK on its path.
@@ -106,7 +106,7 @@ pub enum Language {
 }
 
 /// Content by hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Blob {
     /// Its SHA-256.

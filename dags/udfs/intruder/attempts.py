@@ -7,12 +7,13 @@ that found nothing to refuse it, or that could not be tried, is reported as not 
 import json
 import os
 import re
-import select
 import signal
 import urllib.error
 import urllib.request
 
 from trace_udf import TraceError
+
+from child import in_child
 
 SECONDS = 8
 
@@ -41,7 +42,7 @@ def report(world):
     """Tries everything, and yields a row for each attack."""
     for plane, vector, target, function in ATTACKS:
         # What the kernel may end a process for is tried in a process of its own.
-        attempt = in_child if plane == "sandbox" else verdict
+        attempt = of_child if plane == "sandbox" else verdict
         denied, happened = attempt(function, world)
         yield {
             "vector": vector,
@@ -68,27 +69,11 @@ def verdict(function, world):
     return False, f"NOT DENIED: {got}"
 
 
-def in_child(function, world):
+def of_child(function, world):
     """The same in a child, which the kernel may kill."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        os.write(writer, json.dumps(verdict(function, world)).encode()[:60_000])
-        os._exit(0)
-    os.close(writer)
-    answer = b""
-    while select.select([reader], [], [], SECONDS)[0]:
-        piece = os.read(reader, 65_536)
-        if not piece:
-            break
-        answer += piece
-    else:
-        os.kill(child, signal.SIGKILL)
-    os.close(reader)
-    status = os.waitpid(child, 0)[1]
+    answer, status = in_child(lambda: verdict(function, world), SECONDS)
     if answer:
-        return tuple(json.loads(answer))
+        return tuple(answer)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGSYS:
         return True, "the kernel ended the process for a forbidden system call (SIGSYS)"
     return False, f"no verdict: wait status {status}, or no end within {SECONDS} s"

@@ -119,7 +119,7 @@ impl Issuer {
             let results = join_all(waiting.iter().map(|policy| self.one(&holder, policy, &rules))).await;
             let mut smaller = Vec::new();
             for (policy, result) in waiting.drain(..).zip(results) {
-                match (result, policy.halves(&rules.partition)) {
+                match (result, policy.halves(&rules.names)) {
                     (Ok(keys), _) => sessions.push(credentials(keys, policy)),
                     (Err(Error::PolicyTooLarge { .. }), Some((first, second))) => {
                         smaller.extend([first, second])
@@ -168,7 +168,7 @@ impl Issuer {
         let read: Result<Vec<S3Prefix>, _> = buckets.into_iter().map(folder).collect();
         let read = read
             .map_err(|error: trace_contracts::location::InvalidLocation| Error::Setup(error.to_string()))?;
-        self.one(holder, &SessionPolicy::new(&rules.partition, read, Vec::new()), rules).await
+        self.one(holder, &SessionPolicy::new(&rules.names, read, Vec::new()), rules).await
     }
 
     /// Forgets an attempt, and ends its sessions where the store can.

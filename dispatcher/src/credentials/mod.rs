@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use trace_contracts::{AttemptId, KeyId, OrgId, Secret, TaskId};
 
-pub use arn::Partition;
+pub use arn::{Partition, StoreNames};
 pub use pack::Packed;
 pub use policy::{ManifestPrefixes, SessionPolicy, session_policies};
 
@@ -69,8 +69,8 @@ pub struct SessionKeys {
 /// What a store's sessions can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// The partition of every ARN in a policy.
-    pub partition: Partition,
+    /// What a policy calls what it is about.
+    pub names: StoreNames,
     /// The shortest session.
     pub shortest: Duration,
     /// The longest session.
@@ -80,7 +80,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
-        Self { partition: Partition::aws(), shortest: Duration::from_secs(1), longest: hours(12) }
+        Self { names: StoreNames::default(), shortest: Duration::from_secs(1), longest: hours(12) }
     }
 }
 

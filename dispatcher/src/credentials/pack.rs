@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use trace_contracts::S3Prefix;
 
 use super::{
-    arn::Partition,
+    arn::{Partition, StoreNames},
     policy::{MAX_POLICY_CHARS, MAX_SESSIONS, SessionPolicy, ascii, exactly, listing, objects},
 };
 
@@ -28,11 +28,12 @@ struct Open {
 
 /// Fills the attempt's own session and up to seven more with inputs, the longest first, each where it
 /// fits first. `None` when the attempt's own session is too long without any input.
-pub(super) fn pack(partition: &Partition, own: SessionPolicy, inputs: BTreeSet<S3Prefix>) -> Option<Packed> {
+pub(super) fn pack(store: &StoreNames, own: SessionPolicy, inputs: BTreeSet<S3Prefix>) -> Option<Packed> {
+    let partition = &store.partition;
     if own.chars() > MAX_POLICY_CHARS {
         return None;
     }
-    let empty = SessionPolicy::new(partition, Vec::new(), Vec::new()).chars();
+    let empty = SessionPolicy::new(store, Vec::new(), Vec::new()).chars();
     let mut by_length: Vec<(usize, S3Prefix)> =
         inputs.into_iter().map(|input| (chars_of(partition, &input), input)).collect();
     by_length.sort_by(|(a, first), (b, second)| b.cmp(a).then_with(|| first.cmp(second)));
@@ -54,7 +55,7 @@ pub(super) fn pack(partition: &Partition, own: SessionPolicy, inputs: BTreeSet<S
             left.insert(input);
         }
     }
-    let sessions = open.into_iter().map(|session| session.close(partition)).collect();
+    let sessions = open.into_iter().map(|session| session.close(store)).collect();
     Some(Packed { sessions, left })
 }
 
@@ -70,9 +71,9 @@ impl Open {
         if known { 0 } else { listing(partition, input.bucket(), Vec::new()).to_string().len() + 1 }
     }
 
-    fn close(mut self, partition: &Partition) -> SessionPolicy {
+    fn close(mut self, store: &StoreNames) -> SessionPolicy {
         self.read.sort();
-        SessionPolicy::new(partition, self.read, self.write)
+        SessionPolicy::new(store, self.read, self.write)
     }
 }
 
@@ -86,7 +87,7 @@ impl SessionPolicy {
     /// Two policies that reach together what this one does, for a store that finds this one too large.
     /// What the attempt writes stays in the first. `None` when there is nothing to move.
     #[must_use]
-    pub fn halves(&self, partition: &Partition) -> Option<(Self, Self)> {
+    pub fn halves(&self, store: &StoreNames) -> Option<(Self, Self)> {
         let (own, inputs): (Vec<S3Prefix>, Vec<S3Prefix>) =
             self.read.iter().cloned().partition(|prefix| self.write.contains(prefix));
         let stay = if self.write.is_empty() { inputs.len() / 2 } else { inputs.len().saturating_sub(1) / 2 };
@@ -94,7 +95,7 @@ impl SessionPolicy {
             return None;
         }
         let (stay, go) = inputs.split_at(stay);
-        let first = Self::new(partition, [&own[..], stay].concat(), self.write.clone());
-        Some((first, Self::new(partition, go.to_vec(), Vec::new())))
+        let first = Self::new(store, [&own[..], stay].concat(), self.write.clone());
+        Some((first, Self::new(store, go.to_vec(), Vec::new())))
     }
 }

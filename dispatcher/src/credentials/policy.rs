@@ -8,7 +8,10 @@ use trace_contracts::{
 };
 use trace_controls::{Protection, stands};
 
-use super::{arn::Partition, pack::Packed};
+use super::{
+    arn::{KmsKeyArn, Partition, StoreNames},
+    pack::Packed,
+};
 
 /// IAM takes no longer session policy.
 pub const MAX_POLICY_CHARS: usize = 2048;
@@ -84,7 +87,7 @@ pub fn folder_of(org: &str, bucket: &str, key: &str) -> Result<S3Prefix, Error> 
 /// # Errors
 /// See [`Error`].
 pub fn session_policies(
-    partition: &Partition,
+    store: &StoreNames,
     capability: &Capability,
     manifests: &ManifestPrefixes,
 ) -> Result<Packed, Error> {
@@ -94,18 +97,18 @@ pub fn session_policies(
         inputs.extend(manifests.get(&hash).ok_or(Error::UnknownManifest(hash))?.iter().cloned());
     }
     let own = SessionPolicy::new(
-        partition,
+        store,
         vec![grants.scratch.clone()],
         vec![grants.output.clone(), grants.scratch.clone()],
     );
-    super::pack::pack(partition, own, inputs).ok_or(Error::OwnFoldersTooLong)
+    super::pack::pack(store, own, inputs).ok_or(Error::OwnFoldersTooLong)
 }
 
 impl SessionPolicy {
     /// Reads and writes these folders.
     #[must_use]
-    pub fn new(partition: &Partition, read: Vec<S3Prefix>, write: Vec<S3Prefix>) -> Self {
-        Self { document: document(partition, &read, &write), read, write }
+    pub fn new(store: &StoreNames, read: Vec<S3Prefix>, write: Vec<S3Prefix>) -> Self {
+        Self { document: document(store, &read, &write), read, write }
     }
 
     /// Characters of the document, as IAM counts them.
@@ -115,7 +118,8 @@ impl SessionPolicy {
     }
 }
 
-fn document(partition: &Partition, read: &[S3Prefix], write: &[S3Prefix]) -> String {
+fn document(store: &StoreNames, read: &[S3Prefix], write: &[S3Prefix]) -> String {
+    let partition = &store.partition;
     let objects = |prefixes: &[S3Prefix]| -> Vec<String> {
         prefixes.iter().map(|prefix| objects(partition, prefix)).collect()
     };
@@ -134,8 +138,25 @@ fn document(partition: &Partition, read: &[S3Prefix], write: &[S3Prefix]) -> Str
         let prefixes = listed.iter().filter(|prefix| prefix.bucket() == bucket);
         statements.push(listing(partition, bucket, prefixes.map(|prefix| exactly(prefix)).collect()));
     }
+    statements.extend(store.kms_key.as_ref().map(|key| decryption(key, write)));
     let document = json!({ "Version": "2012-10-17", "Statement": Value::Array(statements) });
     ascii(&document.to_string())
+}
+
+/// The statement that lets S3 use the bucket's key for this session: to read, and where it writes, to write
+/// (parts are read back). By itself, as a call of KMS, the session can use it for nothing. How S3 calls
+/// itself there begins so in every partition, and what follows is the partition's domain.
+fn decryption(key: &KmsKeyArn, write: &[S3Prefix]) -> Value {
+    let action = match write {
+        [] => json!("kms:Decrypt"),
+        _ => json!(["kms:GenerateDataKey", "kms:Decrypt"]),
+    };
+    json!({
+        "Effect": "Allow",
+        "Action": action,
+        "Resource": key.as_str(),
+        "Condition": { "StringLike": { "kms:ViaService": format!("s3.{}.*", key.region()) } },
+    })
 }
 
 /// The statement that allows to list some folders of a bucket.

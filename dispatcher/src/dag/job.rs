@@ -16,7 +16,7 @@ use super::{
     raw::{RawJob, RawRate, RawResources, RawRetries},
     spec::{JobLimits, Rate, Retries},
     suggest::did_you_mean,
-    uploads::Uploads,
+    uploads::{Content, Uploads},
 };
 
 /// The parts of a job that do not depend on other jobs.
@@ -105,8 +105,10 @@ fn code(
                 findings.push(&with.place, "`with` sets up an operator; a function of yours reads `params`");
             }
             let udf = job.udf.as_ref()?;
-            let bundle = udf.path.as_ref().and_then(|path| uploads.take(path, "folder", findings));
-            Some(Code::Udf { language: udf.language.as_ref()?.value, bundle: bundle? })
+            let language = udf.language.as_ref().map(|language| language.value);
+            let content = Content::Bundle(language);
+            let bundle = udf.path.as_ref().and_then(|path| uploads.take(path, content, findings));
+            Some(Code::Udf { language: language?, bundle: bundle? })
         }
     }
 }
@@ -137,7 +139,7 @@ fn files(job: &RawJob, uploads: &mut Uploads<'_>, findings: &mut Findings) -> Op
     let taken: Vec<Option<(Name, Blob)>> = files
         .entries
         .iter()
-        .map(|(name, path)| Some((name.value.clone(), uploads.take(path, "file", findings)?)))
+        .map(|(name, path)| Some((name.value.clone(), uploads.take(path, Content::File, findings)?)))
         .collect();
     taken.into_iter().collect()
 }

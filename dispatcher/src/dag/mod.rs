@@ -35,7 +35,8 @@ pub use findings::Place;
 pub use inputs::DatasetUse;
 pub use publish::PublishUse;
 pub use suggest::did_you_mean;
-pub use uploads::BlobUse;
+pub use tree::At;
+pub use uploads::{BlobUse, Content};
 
 use decode::Decode as _;
 

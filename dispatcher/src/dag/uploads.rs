@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use trace_contracts::{
     FieldError,
-    wire::{limit, worker::Blob},
+    wire::{
+        limit,
+        worker::{Blob, Language},
+    },
 };
 
 use super::{
@@ -14,11 +17,41 @@ use super::{
     quantity::shown_bytes,
 };
 
+/// What a blob is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A file, read as it is.
+    File,
+    /// A packed folder with code, in a language if the file says which.
+    Bundle(Option<Language>),
+}
+
+impl Content {
+    /// The language of a bundle.
+    #[must_use]
+    pub const fn language(self) -> Option<Language> {
+        match self {
+            Self::File => None,
+            Self::Bundle(language) => language,
+        }
+    }
+
+    /// What its path names.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Bundle(_) => "folder",
+        }
+    }
+}
+
 /// One place in the file that needs a blob.
 #[derive(Debug, Clone)]
 pub struct BlobUse {
     /// The content that must be in the store.
     pub blob: Blob,
+    /// What it is for.
+    pub content: Content,
     /// Which path says so.
     pub place: Place,
 }
@@ -37,18 +70,19 @@ impl<'a> Uploads<'a> {
         Self { declared, used: HashSet::new(), uses: Vec::new() }
     }
 
-    /// The content of a path; reports when the deploy has none. `what` is `file` or `folder`.
+    /// The content of a path; reports when the deploy has none.
     pub fn take(
         &mut self,
         path: &Located<RelativePath>,
-        what: &str,
+        content: Content,
         findings: &mut Findings,
     ) -> Option<Blob> {
         let text = path.value.as_ref();
         self.used.insert(text.to_owned());
         let Some(blob) = self.declared.get(text) else {
             let message = format!(
-                "the deploy has no content for the {what} `{}`: deploy with `trace deploy`, which packs and uploads it",
+                "the deploy has no content for the {} `{}`: deploy with `trace deploy`, which packs and uploads it",
+                content.as_str(),
                 shown(text)
             );
             findings.push(&path.place, message);
@@ -59,7 +93,7 @@ impl<'a> Uploads<'a> {
             findings.push(&path.place, format!("`{}` has {size}, at most {most} are allowed", shown(text)));
             return None;
         }
-        self.uses.push(BlobUse { blob: *blob, place: path.place.clone() });
+        self.uses.push(BlobUse { blob: *blob, content, place: path.place.clone() });
         Some(*blob)
     }
 

@@ -13,7 +13,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, Header};
 use serde::Serialize;
 use trace_contracts::{KeyId, Sha256, keys::KeySet};
 
@@ -22,7 +22,6 @@ use crate::db::{self, keys::Point};
 
 /// An ES256 key. `Debug` shows its id alone.
 pub struct SigningKey {
-    key: EncodingKey,
     pair: EcdsaKeyPair,
     kid: KeyId,
     point: Point,
@@ -141,12 +140,12 @@ impl SigningKey {
         let point = Point { x: part(1..33)?, y: part(33..65)? };
         let kid = thumbprint(&point)?;
         let jwks = serde_json::json!({ "keys": [jwk(&kid, &point)] });
-        Some(Self { key: EncodingKey::from_ec_der(pkcs8), pair, kid, point, jwks: jwks.to_string() })
+        Some(Self { pair, kid, point, jwks: jwks.to_string() })
     }
 
     /// A signed token: a header that names this key and says what kind of token it is, and the claims (JWS,
-    /// compact). It is what [`encoding_key`](Self::encoding_key) signs, in half the time: the key is read
-    /// and checked once and not for each token.
+    /// compact). `jsonwebtoken` would read and check the key anew for each token, which takes as long again as
+    /// signing.
     ///
     /// # Errors
     /// When the claims are no JSON, or signing fails.
@@ -161,12 +160,6 @@ impl SigningKey {
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature.as_ref(), &mut token);
         Ok(token)
-    }
-
-    /// The key itself, for signing.
-    #[must_use]
-    pub const fn encoding_key(&self) -> &EncodingKey {
-        &self.key
     }
 
     /// The key's id: the thumbprint of its public half (RFC 7638).

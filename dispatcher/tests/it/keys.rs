@@ -3,7 +3,6 @@
 use std::{fs, path::Path};
 
 use futures::future::join_all;
-use jsonwebtoken::{Algorithm, Header};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -92,10 +91,7 @@ fn forged(key: &SigningKey, like: &Capability) -> Secret<String> {
         exp: now + 600,
         grants: like.grants().clone(),
     };
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some(CAPABILITY_TYPE.to_owned());
-    header.kid = Some(key.kid().to_owned());
-    Secret::new(jsonwebtoken::encode(&header, &claims, key.encoding_key()).unwrap())
+    Secret::new(key.token(CAPABILITY_TYPE, &claims).unwrap())
 }
 
 #[tokio::test]

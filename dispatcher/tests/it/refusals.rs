@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use jsonwebtoken::{Algorithm, Header};
 use reqwest::Method;
 use serde_json::json;
 use trace_contracts::{
     Audience, ErrorCode, Secret,
-    token::{CAPABILITY_TYPE, CapabilityClaims},
+    token::{CAPABILITY_TYPE, CapabilityClaims, USER_TYPES},
     wire::{task::TokenReply, worker::Lease},
 };
 use trace_dispatcher::http::{Caller, all_routes};
@@ -115,21 +114,16 @@ fn claims(platform: &Platform, lease: &Lease, exp: i64) -> CapabilityClaims {
 }
 
 fn sign(key: &trace_dispatcher::keys::SigningKey, claims: CapabilityClaims) -> Secret<String> {
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some(CAPABILITY_TYPE.to_owned());
-    header.kid = Some(key.kid().to_owned());
-    Secret::new(jsonwebtoken::encode(&header, &claims, key.encoding_key()).unwrap())
+    Secret::new(key.token(CAPABILITY_TYPE, &claims).unwrap())
 }
 
 pub fn user_token(platform: &Platform) -> Secret<String> {
     let now = chrono::Utc::now().timestamp();
-    let mut header = Header::new(Algorithm::ES256);
-    header.kid = Some(platform.user_key.kid().to_owned());
     let claims = json!({
         "iss": USER_ISSUER, "aud": "trace", "sub": "alice", "custom:org_id": "main", "custom:role": "admin",
         "iat": now, "exp": now + 600,
     });
-    Secret::new(jsonwebtoken::encode(&header, &claims, platform.user_key.encoding_key()).unwrap())
+    Secret::new(platform.user_key.token(USER_TYPES[0], &claims).unwrap())
 }
 
 /// What a caller gets who shows this to a route that takes `caller`.

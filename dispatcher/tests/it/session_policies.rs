@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::Value;
-use trace_dispatcher::credentials::addresses::Listed;
+use trace_dispatcher::credentials::{StoreNames, addresses::Listed};
 use trace_object_store::policy::{self, Policy};
 
 use crate::support::{
-    grants::{BUCKET, Case, Want, cases},
+    grants::{BUCKET, Case, Want, cases, cases_in},
     iam::{self, Question, assert_accepted_by_sts},
 };
 
@@ -70,6 +70,60 @@ proptest! {
                 prop_assert_eq!(by_iam || by_address, expected, "IAM, {:?} of `{}`", want, key);
                 let by_embedded = embedded.iter().any(|policy| embedded_allows(policy, want, &key));
                 prop_assert_eq!(by_embedded || by_address, expected, "embedded, {:?} of `{}`", want, key);
+            }
+        }
+    }
+}
+
+const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const BY_S3: &str = "s3.eu-west-1.amazonaws.com";
+
+fn encrypted() -> StoreNames {
+    StoreNames { kms_key: Some(KEY.parse().unwrap()), ..StoreNames::default() }
+}
+
+fn uses_key(document: &Value, action: &'static str, key: &str, via: Option<&str>) -> bool {
+    let context = via.map(|via| ("kms:ViaService", via.to_owned())).into_iter().collect();
+    iam::allows(document, &Question { action, resource: key.to_owned(), context })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A key of the bucket's changes nothing about what is reached, and is used by S3 for the session alone: to
+    /// read, and where the session writes, to write.
+    #[test]
+    fn a_bucket_s_key_is_used_through_s3_alone(case in cases_in(encrypted())) {
+        case.packed.sessions.iter().for_each(|policy| assert_accepted_by_sts(&policy.document));
+        let documents: Vec<Value> =
+            case.packed.sessions.iter().map(|policy| serde_json::from_str(&policy.document).unwrap()).collect();
+        let addresses = addresses(&case);
+        for key in case.keys() {
+            for want in Want::ALL {
+                let by_address = want == Want::Read && addresses.contains(key.as_str());
+                let by_iam = documents.iter().any(|document| iam_allows(document, want, &key));
+                prop_assert_eq!(by_iam || by_address, case.allows(want, &key), "{:?} of `{}`", want, key);
+            }
+        }
+        for (policy, document) in case.packed.sessions.iter().zip(&documents) {
+            let writes = !policy.write.is_empty();
+            prop_assert!(uses_key(document, "kms:Decrypt", KEY, Some(BY_S3)));
+            prop_assert_eq!(uses_key(document, "kms:GenerateDataKey", KEY, Some(BY_S3)), writes);
+            for action in ["kms:Decrypt", "kms:GenerateDataKey"] {
+                for via in [
+                    None,
+                    Some("ec2.eu-west-1.amazonaws.com"),
+                    Some("s3.eu-west-2.amazonaws.com"),
+                    Some("s3.eu-west-1"),
+                    Some("s3-object-lambda.eu-west-1.amazonaws.com"),
+                ] {
+                    prop_assert!(!uses_key(document, action, KEY, via), "{} via {:?}", action, via);
+                }
+                let other = KEY.replace("1234abcd", "4321abcd");
+                prop_assert!(!uses_key(document, action, &other, Some(BY_S3)), "another key");
+            }
+            for action in ["kms:Encrypt", "kms:ReEncryptFrom", "kms:CreateGrant", "kms:DescribeKey", "kms:Sign"] {
+                prop_assert!(!uses_key(document, action, KEY, Some(BY_S3)), "{}", action);
             }
         }
     }

@@ -19,6 +19,7 @@ fn sts(endpoint: &str, longest_seconds: u64) -> Sts {
     let config = Config {
         role_arn: ROLE.parse().unwrap(),
         external_id: Some(Secret::new("hush-id".to_owned())),
+        kms_key: None,
         region: None,
         endpoint: Some(endpoint.parse().unwrap()),
         longest_seconds,
@@ -40,7 +41,7 @@ fn request(sts: &Sts, seconds: u64) -> SessionRequest {
         task: TaskId::in_run(RunId::from_db(17), 3).unwrap(),
         attempt: AttemptId::from_db(40),
         kid: "k1".parse().unwrap(),
-        policy: SessionPolicy::new(&sts.rules().partition, read, Vec::new()),
+        policy: SessionPolicy::new(&sts.rules().names, read, Vec::new()),
         duration: Duration::from_secs(seconds),
     }
 }

@@ -46,6 +46,7 @@ fn sts(seaweed: &Seaweed) -> Arc<Sts> {
     let config = Config {
         role_arn: ROLE.parse().unwrap(),
         external_id: None,
+        kms_key: None,
         region: None,
         endpoint: Some(seaweed.endpoint.parse().unwrap()),
         longest_seconds: 3600,
@@ -340,7 +341,7 @@ async fn a_session_ends_when_its_time_is_up() {
         task: TaskId::in_run(RunId::from_db(1), 0).unwrap(),
         attempt: AttemptId::from_db(1),
         kid: "k1".parse().unwrap(),
-        policy: SessionPolicy::new(&sts.rules().partition, vec![read.clone()], Vec::new()),
+        policy: SessionPolicy::new(&sts.rules().names, vec![read.clone()], Vec::new()),
         duration: Duration::from_secs(900),
     };
     let life = async {

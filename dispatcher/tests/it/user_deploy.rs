@@ -7,7 +7,7 @@ use trace_contracts::{
     wire::user::{DagInfo, DatasetInfo, DeployReply},
 };
 
-use crate::support::app::{TestApp, code, problem};
+use crate::support::app::{TestApp, bundle, code, problem};
 
 pub const ONE_JOB: &str = "name: d
 params: { month: '2013-01', worst: 10 }
@@ -122,6 +122,44 @@ async fn blobs_must_be_what_they_are_called() {
         StatusCode::NOT_FOUND,
         "blobs belong to an org"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_bundle_is_refused_with_its_places() {
+    let test = TestApp::start().await;
+    let writer = test.user(Role::Writer);
+    let native = ONE_JOB.replace("python", "rust");
+    for (yaml, content, why) in [
+        (ONE_JOB, b"no archive".to_vec(), "is not a readable zip archive"),
+        (ONE_JOB, bundle("../main.py", b"pass"), "has a part that is empty, `.` or `..`"),
+        (ONE_JOB, bundle("src/main.py", b"pass"), "no `main.py` at its top; add it to the folder"),
+        (&native, bundle("main", b"#!/bin/sh"), "it is not an executable for Linux"),
+    ] {
+        let blob = writer.upload(&content).await;
+        let body = json!({ "yaml": yaml, "blobs": { "u": blob } });
+        let problem = problem(writer.post("/v1/dags", &body).await).await;
+        assert_eq!(problem.code, ErrorCode::InvalidDag, "{problem:?}");
+        assert_eq!(problem.errors.len(), 2, "one for each job that names it: {:?}", problem.errors);
+        let first = &problem.errors[0];
+        assert_eq!((first.line, &*first.field), (Some(5), "jobs[0].udf.path"));
+        assert!(first.message.contains(why), "{}", first.message);
+    }
+    let nothing: Vec<DagInfo> = writer.get("/v1/dags").await;
+    assert!(nothing.is_empty());
+}
+
+/// What was found good is remembered, and other content under the name is not it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_examined_is_what_is_stored() {
+    let test = TestApp::start().await;
+    let writer = test.user(Role::Writer);
+    let blob = writer.upload(&bundle("main.py", b"pass")).await;
+    let body = json!({ "yaml": ONE_JOB, "blobs": { "u": blob } });
+    test.s3.put(&format!("blobs/o1/{}", blob.sha256), &bundle("main.py", b"evil"));
+    let swapped = problem(writer.post("/v1/dags", &body).await).await;
+    assert!(swapped.errors[0].message.contains("is something else: upload it again"), "{swapped:?}");
+    writer.upload(&bundle("main.py", b"pass")).await;
+    assert_eq!(writer.post("/v1/dags", &body).await.status(), StatusCode::CREATED);
 }
 
 #[tokio::test(flavor = "multi_thread")]

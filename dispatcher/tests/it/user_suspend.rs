@@ -84,6 +84,30 @@ async fn nobody_locks_themselves_out_or_reaches_into_another_org() {
     assert_eq!(id(&admin).await, own);
 }
 
+/// What a plane is told is about the user, and what it asks with is not refused; both are written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plane_is_told_that_a_user_is_suspended() {
+    let test = TestApp::start().await;
+    let (admin, mallory) = (test.user(Role::Admin), test.named("mallory", "main", Role::Writer));
+    let who = id(&mallory).await;
+    suspend(&admin, who).await;
+    let token = test.issuer.token("mallory", "main", Role::Writer);
+    let answer = test.plane().post("/internal/users/resolve", &json!({ "token": token })).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["refused"]["code"], "forbidden", "{answer}");
+    let log: Vec<Value> = admin.get("/v1/audit").await;
+    let denied = |entry: &&Value| entry["object"] == "/v1/query" && entry["actor"]["user"] == json!(who);
+    let entry = log.iter().find(denied).expect("it is in the log");
+    assert_eq!(entry["verdict"], "deny");
+
+    let answer = test.plane().post("/internal/users/resolve", &json!({ "token": "nobody's" })).await;
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["refused"]["code"], "unauthenticated");
+    let refused = test.worker().post("/internal/users/resolve", &json!({ "token": token })).await;
+    assert_eq!(code(refused).await, ErrorCode::Forbidden, "this one may not ask");
+}
+
 /// Whichever comes first: afterwards nothing of theirs runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_races_a_suspension_leaves_nothing_running() {

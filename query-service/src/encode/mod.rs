@@ -83,23 +83,31 @@ fn writer(format: QueryFormat, schema: SchemaRef, buffer: Buffer) -> Result<Box<
 struct Buffer {
     bytes: Vec<u8>,
     bound: u64,
+    refused: Option<Full>,
 }
 
 /// The cause of an I/O error that is none: the bound was reached.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("more than {0} bytes")]
 struct Full(u64);
 
 impl Buffer {
     fn new(bound: u64) -> Self {
-        Self { bytes: Vec::new(), bound }
+        Self { bytes: Vec::new(), bound, refused: None }
+    }
+
+    /// Fails once it has refused to grow.
+    fn is_within(&self) -> Result<(), Error> {
+        self.refused.map_or(Ok(()), |full| Err(full.into()))
     }
 }
 
 impl io::Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if (self.bytes.len() + bytes.len()) as u64 > self.bound {
-            return Err(io::Error::other(Full(self.bound)));
+            let full = Full(self.bound);
+            self.refused = Some(full);
+            return Err(io::Error::other(full));
         }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -110,10 +118,16 @@ impl io::Write for Buffer {
     }
 }
 
+impl From<Full> for Error {
+    fn from(full: Full) -> Self {
+        Self::Bytes(full.0)
+    }
+}
+
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.get_ref().and_then(|cause| cause.downcast_ref::<Full>()) {
-            Some(Full(bound)) => Self::Bytes(*bound),
+            Some(full) => (*full).into(),
             None => Self::Format(error.to_string()),
         }
     }
@@ -158,6 +172,15 @@ mod tests {
             assert!(matches!(verdict, Err(Error::Rows(100))), "{format:?}: {verdict:?}");
             let verdict = encode(numbers(100), format, Bounds { rows: 100, bytes: 50 }).await;
             assert!(matches!(verdict, Err(Error::Bytes(50))), "{format:?}: {verdict:?}");
+        }
+    }
+
+    /// More than any writer holds back for itself, so that the bound is met in the middle of a batch.
+    #[tokio::test]
+    async fn every_format_says_which_bound_stopped_it() {
+        for format in [QueryFormat::Json, QueryFormat::Csv, QueryFormat::Arrow] {
+            let verdict = encode(numbers(100_000), format, Bounds { rows: 100_000, bytes: 100_000 }).await;
+            assert!(matches!(verdict, Err(Error::Bytes(100_000))), "{format:?}: {verdict:?}");
         }
     }
 }

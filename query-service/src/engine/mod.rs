@@ -17,7 +17,7 @@ use std::{io, process::ExitCode};
 use tokio::runtime::Runtime;
 use trace_contracts::wire::limit;
 
-use self::protocol::{Query, Ready, Setup, Taken};
+use self::protocol::{Answer, Query, Ready, Setup, Taken};
 #[cfg(test)]
 pub(crate) use self::query::answer;
 use crate::{session::Environment, store};
@@ -70,6 +70,9 @@ fn run() -> Result<(), Error> {
         let answer = runtime.spawn(query::answer(environment.clone(), query, sql));
         let (answer, result) = runtime.block_on(answer)?;
         protocol::write(&mut output, &answer, &result)?;
+        if matches!(answer, Answer::Panicked) {
+            break;
+        }
     }
     Ok(())
 }

@@ -64,6 +64,13 @@ pub(crate) enum Error {
     /// Its stack was full.
     #[error("the query is nested too deeply; simplify it")]
     Stack,
+    /// Its code panicked while it read or computed.
+    #[error(
+        "the query can't be executed: reading a table, or computing with its values, failed in a way that the \
+         engine does not know; check that the files of the tables are what they should be, or try another form of \
+         the query"
+    )]
+    Panicked,
     /// It died otherwise.
     #[error("the engine that ran the query ended unexpectedly ({0}); the service goes on")]
     Died(String),
@@ -113,6 +120,10 @@ impl Engine {
     pub(crate) async fn ask(&mut self, query: &Query, sql: &str) -> Result<(Answer, Bytes), Error> {
         self.hand_over(query, sql).await.map_err(|_| Error::NotTaken)?;
         match protocol::receive(&mut self.output, query.bounds.bytes).await {
+            Ok((Answer::Panicked, _)) => {
+                tracing::warn!("an engine panicked; it is replaced");
+                Err(Error::Panicked)
+            }
             Ok(answer) => {
                 self.answered += 1;
                 Ok(answer)

@@ -55,6 +55,8 @@ pub(crate) enum Answer {
     },
     /// Refused or failed. The engine is fine.
     Failed { code: ErrorCode, detail: String },
+    /// The code that read or computed panicked. What it leaves behind is not trusted: the engine ends.
+    Panicked,
 }
 
 /// Lengths of a header and a body, as they lead a frame.

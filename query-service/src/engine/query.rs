@@ -1,7 +1,8 @@
 //! One query in an engine.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures::FutureExt as _;
 use trace_contracts::Name;
 
 use super::{
@@ -15,20 +16,25 @@ use crate::{
     store::GrantedStore,
 };
 
-/// Answers a query. Never fails: what goes wrong is part of the answer.
+/// Answers a query. Never fails: what goes wrong is part of the answer. A panic is, too: decoders of
+/// Parquet panic at some forged files. The process is the border behind it.
 pub(crate) async fn answer(
     environment: Environment,
     query: Query,
     unverified_sql: Vec<u8>,
 ) -> (Answer, Vec<u8>) {
+    // Whatever a panic leaves half done is not used again: the engine ends after this answer.
+    let answered = AssertUnwindSafe(answered(environment, query, unverified_sql)).catch_unwind().await;
+    answered.unwrap_or((Answer::Panicked, Vec::new()))
+}
+
+async fn answered(environment: Environment, query: Query, unverified_sql: Vec<u8>) -> (Answer, Vec<u8>) {
     let (http, blocks) = (environment.http.clone(), Arc::clone(&environment.blocks));
     let store = Arc::new(GrantedStore::new(http, blocks, &query.catalog));
     match execute(&environment, &query, &unverified_sql, Arc::clone(&store)).await {
         Ok((tables, encoded)) => (Answer::Done { rows: encoded.rows, tables }, encoded.bytes),
-        Err(failure) => {
-            let failure = store.failure().map_or(failure, Failure::from);
-            (Answer::Failed { code: failure.code, detail: failure.detail }, Vec::new())
-        }
+        Err(Failure::Panicked) => (Answer::Panicked, Vec::new()),
+        Err(failure) => (store.failure().map_or(failure, Failure::from).into(), Vec::new()),
     }
 }
 

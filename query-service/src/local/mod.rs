@@ -114,7 +114,7 @@ impl Shared {
     async fn answer(&self, request: QueryRequest) -> Reply<Done> {
         let bounds = Bounds { rows: self.limits.result_rows, bytes: self.limits.result_bytes };
         let query = Query { catalog: self.catalog.clone(), format: request.format, bounds };
-        let (answer, bytes) = self.pool.acquire(NO_ORG).await?.ask(&query, &request.sql).await?;
+        let (answer, bytes) = self.pool.ask(NO_ORG, &query, &request.sql).await?;
         Done::new(answer, request.format, bytes)
     }
 }

@@ -27,7 +27,7 @@ pub fn running(platform: &Platform) -> Vec<Pid> {
 }
 
 /// Waits until the processes are as `wanted`.
-async fn until(platform: &Platform, wanted: impl Fn(&[Pid]) -> bool) -> Vec<Pid> {
+pub async fn until(platform: &Platform, wanted: impl Fn(&[Pid]) -> bool) -> Vec<Pid> {
     let mut looks = tokio::time::interval(Duration::from_millis(20));
     let found = async {
         loop {
@@ -41,7 +41,7 @@ async fn until(platform: &Platform, wanted: impl Fn(&[Pid]) -> bool) -> Vec<Pid>
     tokio::time::timeout(Duration::from_secs(30), found).await.expect("the engines did not get there")
 }
 
-async fn still_answers(platform: &Platform, token: &str) {
+pub async fn still_answers(platform: &Platform, token: &str) {
     assert_eq!(platform.ask(token, "SELECT count(*) FROM flights").await.unwrap(), json!([[12]]));
 }
 
@@ -89,7 +89,7 @@ fn ticks(pid: Pid) -> u64 {
 }
 
 /// Waits until the process has computed for a third of a second more.
-async fn until_busy(platform: &Platform, pid: Pid) {
+pub async fn until_busy(platform: &Platform, pid: Pid) {
     let rest = ticks(pid);
     until(platform, |_| ticks(pid) > rest + 33).await;
 }

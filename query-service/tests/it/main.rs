@@ -3,9 +3,11 @@
 
 mod confinement;
 mod engines;
+mod forged;
 mod local;
 mod objects;
 mod platform;
 mod queries;
 mod refusals;
 mod tokens;
+mod turns;

@@ -36,6 +36,11 @@ impl Objects {
         let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
         writer.write(batch).unwrap();
         writer.close().unwrap();
+        self.put_bytes(key, bytes)
+    }
+
+    /// Stores anything and gives back its entry for a manifest.
+    pub fn put_bytes(&self, key: &str, bytes: Vec<u8>) -> ManifestObject {
         let etag = Sha256::of(&bytes).to_string()[..32].to_owned();
         let object = ManifestObject {
             partition: PartitionKey::whole(),

@@ -22,11 +22,12 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::Notify};
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{
-    AttemptId, DatasetId, DatasetVersionId, Grants, InputGrant, Manifest, Name, OrgId, Role, Secret, Sha256,
-    UserId,
+    AttemptId, DatasetId, DatasetVersionId, Grants, InputGrant, Manifest, Name, OrgId, Problem, Role, Secret,
+    Sha256, UserId,
     grant::Budgets,
     wire::plane::{
         AuditEntry, AuditRequest, LivenessReply, LivenessRequest, ReadableDataset, ResolveUserReply,
+        UserResolution,
     },
 };
 use trace_query_service::{
@@ -43,6 +44,8 @@ pub struct Dispatcher {
     pub dead: Mutex<HashSet<AttemptId>>,
     pub audited: Mutex<Vec<AuditEntry>>,
     pub published: Mutex<Vec<ReadableDataset>>,
+    /// What is said of every user, where they are refused.
+    pub refused: Mutex<Option<Problem>>,
     pub audit_is_away: Mutex<bool>,
     changed: Notify,
 }
@@ -150,6 +153,14 @@ impl Platform {
     /// A capability over one table of flights.
     pub fn flights_token(&self, attempt: i64) -> String {
         self.token(attempt, &[("flights", &self.dataset("flights", &[flights()]))])
+    }
+
+    /// The same for another org.
+    pub fn flights_token_of(&self, org: i64, attempt: i64) -> String {
+        let flights = self.dataset("flights", &[flights()]);
+        let mut claims = tokens::claims(attempt, grants(&[("flights", &flights)], Budgets::default()));
+        claims.org = OrgId::from_db(org);
+        tokens::capability(&claims)
     }
 
     pub async fn post(&self, url: &Url, path: &str, token: &str, body: &Value) -> (StatusCode, Bytes) {
@@ -282,7 +293,11 @@ async fn audit(State(dispatcher): State<Arc<Dispatcher>>, Json(request): Json<Au
     StatusCode::OK
 }
 
-async fn resolve(State(dispatcher): State<Arc<Dispatcher>>) -> Json<ResolveUserReply> {
+async fn resolve(State(dispatcher): State<Arc<Dispatcher>>) -> Json<UserResolution> {
+    if let Some(refused) = dispatcher.refused.lock().unwrap().clone() {
+        return Json(UserResolution::Refused { refused });
+    }
     let datasets = dispatcher.published.lock().unwrap().clone();
-    Json(ResolveUserReply { user: UserId::from_db(5), org: OrgId::from_db(1), role: Role::Reader, datasets })
+    let (user, org, role) = (UserId::from_db(5), OrgId::from_db(1), Role::Reader);
+    Json(UserResolution::Known(ResolveUserReply { user, org, role, datasets }))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use trace_contracts::{Audience, grant::Budgets};
+use trace_contracts::{Audience, ErrorCode, Problem, grant::Budgets};
 
 use crate::{
     platform::{Platform, grants},
@@ -101,6 +101,23 @@ async fn a_dead_attempt_is_audited() {
     let audited = serde_json::to_value(platform.audited()).unwrap();
     assert_eq!(audited[0]["verdict"], "deny");
     assert_eq!(audited[0]["actor"]["attempt"], "a66");
+}
+
+/// Whose account is suspended is told that they may not, and not that something is broken.
+#[tokio::test]
+async fn a_user_who_may_not_is_told_so() {
+    let platform = Platform::start().await;
+    let refused = Problem::new(ErrorCode::Forbidden, "your account is suspended");
+    *platform.dispatcher.refused.lock().unwrap() = Some(refused);
+    let token = tokens::user(&tokens::user_claims());
+    let (status, answer) =
+        platform.post(&platform.users, "v1/query", &token, &json!({"sql": "SELECT 1"})).await;
+    let problem: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(status, StatusCode::FORBIDDEN, "{problem}");
+    assert_eq!(
+        (&problem["code"], &problem["detail"]),
+        (&json!("forbidden"), &json!("your account is suspended"))
+    );
 }
 
 /// A listener has its own routes and no others: users can't reach the tasks' route, nor tasks the

@@ -373,8 +373,6 @@ fn user_token(key: &SigningKey) -> anyhow::Result<Secret<String>> {
         nbf: None,
         exp: now + 24 * 3_600,
     };
-    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
-    header.kid = Some(key.kid().to_owned());
-    let token = jsonwebtoken::encode(&header, &claims, key.encoding_key()).context("a token is signed")?;
+    let token = key.token(trace_contracts::token::USER_TYPES[0], &claims).context("a token is signed")?;
     Ok(Secret::new(token))
 }

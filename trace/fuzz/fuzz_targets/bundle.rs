@@ -10,19 +10,20 @@ use std::{
 };
 
 use libfuzzer_sys::fuzz_target;
+use trace_bundle::Rules;
 use trace_contracts::wire::worker::Language;
-use trace_worker_wrapper::fuzzing::{BundleError, Limits, unpack};
-
-const LIMITS: Limits = Limits { entries: 64, packed_bytes: 1 << 20, unpacked_bytes: 4 << 20, ratio: 100 };
+use trace_worker_wrapper::fuzzing::{BundleError, unpack};
 
 fuzz_target!(|bytes: &[u8]| {
+    let mut rules = Rules::at_worker();
+    (rules.entries, rules.packed_bytes, rules.unpacked_bytes) = (64, 1 << 20, 4 << 20);
     let around = tempfile::tempdir().unwrap();
     let folder = around.path().join("bundle");
     let mut archive = tempfile::tempfile().unwrap();
     archive.write_all(bytes).unwrap();
     archive.rewind().unwrap();
     let language = if bytes.len() % 2 == 0 { Language::Python } else { Language::Rust };
-    let unpacked = unpack(archive, &folder, language, LIMITS);
+    let unpacked = unpack(archive, &folder, language, &rules);
     assert!(
         fs::read_dir(around.path()).unwrap().all(|entry| entry.unwrap().file_name() == "bundle"),
         "nothing beside the folder"
@@ -39,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    assert!(entries <= LIMITS.entries && total <= LIMITS.unpacked_bytes + (64 << 10));
+    assert!(entries <= rules.entries && total <= rules.unpacked_bytes + (64 << 10));
     match unpacked {
         Ok(written) => assert_eq!(written, total),
         // A disk of this machine that fails would be a finding about the machine.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{Cursor, Write as _},
+    path::PathBuf,
 };
 
 use anyhow::Context as _;
@@ -14,11 +15,17 @@ use crate::scene::Scene;
 /// Where the attacking UDF is: read when it is packed, so that an attack can be tried without a build.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/udf");
 
+/// What it shares with the intruder of the demo.
+const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dags/udfs/intruder/child.py");
+
 /// The files of the attacking UDF.
 pub fn sources() -> anyhow::Result<Vec<(String, String)>> {
     let mut sources = Vec::new();
+    let mut paths = vec![PathBuf::from(SHARED)];
     for entry in fs::read_dir(FOLDER).context("reading the attacking UDF")? {
-        let path = entry?.path();
+        paths.push(entry?.path());
+    }
+    for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(".py") {
             sources.push((name, fs::read_to_string(path)?));
@@ -121,6 +128,17 @@ pub fn lying(_: &Scene<'_>) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Nothing that would be run.
+pub fn no_main(scene: &Scene<'_>) -> Vec<u8> {
+    if scene.planted { harmless("there is something to run") } else { python_file("other.py") }
+}
+
+fn python_file(name: &str) -> Vec<u8> {
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let added = add(&mut zip, name, HARMLESS, SimpleFileOptions::default());
+    added.and_then(|()| zip.finish()).map(Cursor::into_inner).unwrap_or_default()
 }
 
 /// Nothing that is an archive.

@@ -15,7 +15,8 @@ use trace_contracts::{
 };
 
 use crate::{
-    bundles, outside, round,
+    bundles, outside,
+    round::{self, End},
     scene::Scene,
     vector::{Seen, Story},
 };
@@ -90,6 +91,18 @@ pub fn wrong_size(scene: Scene<'_>) -> Story<'_> {
         let size = if scene.planted { blob.size } else { blob.size - 1 };
         answered(deploy(&client, "missized", Blob { size, ..blob }).await, "it was deployed")
     })
+}
+
+/// Deploys a bundle as a DAG of its own and runs it: what refused it, or how its task ended.
+pub async fn run(scene: &Scene<'_>, name: &str, bundle: Vec<u8>) -> anyhow::Result<Result<End, Seen>> {
+    let client = scene.platform.client("main")?;
+    let blob = round::upload(&client, bundle).await?;
+    let deployed = answered(deploy(&client, name, blob).await, "deployed")?;
+    if !deployed.got {
+        return Ok(Err(deployed));
+    }
+    let mut ends = round::triggered(&client, name).await?;
+    Ok(Ok(ends.remove("only").context("a task of the job")?))
 }
 
 /// Deploys a bundle, changes it in the store, and runs it.

@@ -10,6 +10,7 @@
 mod bundles;
 mod catalog;
 mod checks;
+mod crowding;
 mod deploys;
 mod facts;
 mod inputs;

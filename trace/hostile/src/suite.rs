@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use trace_controls::Protection;
 
 use crate::{
-    inputs,
+    deploys, inputs,
     outside::Orphan,
     platform::Platform,
     round::{self, End, Job},
@@ -143,7 +143,12 @@ async fn attack(
                 reading.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(inputs::JOB)))
             }
             Attack::Alone(task) => witnessed(scene, vector, task.witness, &ends)?,
-            Attack::Bundle(_, witness) => witnessed(scene, vector, *witness, &ends)?,
+            Attack::Bundle(make, witness) => {
+                let name = format!("{dag}_{}", job(vector));
+                let run = deploys::run(scene, &name, make(scene)).await;
+                let seen = run.and_then(|run| run.map_or_else(Ok, |end| look(scene, *witness, &end)));
+                seen.unwrap_or_else(|error| Seen::untried(format!("{error:#}")))
+            }
             Attack::Outside(act) => {
                 act(*scene).await.unwrap_or_else(|error| Seen::untried(format!("{error:#}")))
             }
@@ -165,14 +170,9 @@ fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
     }
     jobs.extend(inputs::jobs(scene, vectors)?);
     for vector in vectors {
-        let (bundle, resources, timeout) = match &vector.attack {
-            Attack::Alone(task) => {
-                (round::attacking(scene, &[vector.name], true)?, task.resources, task.timeout)
-            }
-            Attack::Bundle(make, _) => (make(scene), "{ cpu: 1, memory: 64MiB, disk: 16MiB }", "60s"),
-            Attack::Shared | Attack::Reader | Attack::Outside(_) => continue,
-        };
-        let (resources, timeout) = (resources.to_owned(), timeout.to_owned());
+        let Attack::Alone(task) = &vector.attack else { continue };
+        let bundle = round::attacking(scene, &[vector.name], true)?;
+        let (resources, timeout) = (task.resources.to_owned(), task.timeout.to_owned());
         jobs.push(Job { name: job(vector), inputs: String::new(), bundle, resources, timeout });
     }
     Ok(jobs)
@@ -190,6 +190,10 @@ fn witnessed(
     ends: &BTreeMap<String, End>,
 ) -> anyhow::Result<Seen> {
     let end = ends.get(&job(vector)).with_context(|| format!("no task of the job {}", vector.name))?;
+    look(scene, witness, end)
+}
+
+fn look(scene: &Scene<'_>, witness: Witness, end: &End) -> anyhow::Result<Seen> {
     match witness {
         Witness::Outcome => Ok(end.as_seen()),
         Witness::Look(look) => look(scene, end),

@@ -51,6 +51,20 @@ impl fmt::Display for Plane {
     }
 }
 
+impl Plane {
+    /// A vector on this plane.
+    pub const fn vector(
+        self,
+        name: &'static str,
+        tries: &'static str,
+        attack: Attack,
+        denials: &'static [Denial],
+        control: Control,
+    ) -> Vector {
+        Vector { name, plane: self, tries, attack, denials, control }
+    }
+}
+
 /// How an attack is made.
 #[derive(Clone, Copy)]
 pub enum Attack {

@@ -250,12 +250,20 @@ def many_rows_(world):
     return f"answered {len(planes.sql(many_rows(1_000_001), form='csv'))} bytes"
 
 
-@vector("many-bytes")
-def many_bytes(world):
+def many_bytes():
     # A result has 32 MiB.
     rows = ", ".join(["(1)"] * 9)
-    many = f"SELECT t FROM {concatenated(2)}, (VALUES {rows}) AS many(n)"
-    return f"answered {len(planes.sql(many))} rows"
+    return f"SELECT t FROM {concatenated(2)}, (VALUES {rows}) AS many(n)"
+
+
+@vector("many-bytes")
+def many_bytes_(world):
+    return f"answered {len(planes.sql(many_bytes()))} rows"
+
+
+@vector("many-bytes-as-csv")
+def many_bytes_as_csv(world):
+    return f"answered {len(planes.sql(many_bytes(), form='csv'))} bytes"
 
 
 @vector("long-statement")

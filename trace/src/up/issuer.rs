@@ -8,10 +8,9 @@ use std::{
 
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use chrono::{TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, Header};
 use trace_contracts::{
     Name, Role, Secret,
-    token::{USER_AUDIENCE, UserClaims},
+    token::{USER_AUDIENCE, USER_TYPES, UserClaims},
 };
 use trace_dispatcher::keys::{self, SigningKey};
 
@@ -32,7 +31,7 @@ pub enum Error {
     Key(#[from] keys::Error),
     /// A token can't be signed.
     #[error("a user token could not be signed: {0}")]
-    Sign(#[from] jsonwebtoken::errors::Error),
+    Sign(#[from] keys::SignError),
     /// A file can't be written.
     #[error("{path} can't be written: {source}", path = .path.display())]
     Write {
@@ -87,9 +86,7 @@ impl LocalIssuer {
             nbf: Some(now.timestamp()),
             exp: (now + LIFE).timestamp(),
         };
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key.kid().to_owned());
-        Ok(Secret::new(jsonwebtoken::encode(&header, &claims, self.key.encoding_key())?))
+        Ok(Secret::new(self.key.token(USER_TYPES[0], &claims)?))
     }
 
     /// Writes a new token for the admin of each org (`<org>-admin.jwt`), and answers the first one.

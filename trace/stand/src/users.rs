@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use axum::{Router, routing::get};
 use chrono::Utc;
-use jsonwebtoken::{Algorithm, Header};
 use tokio::net::TcpListener;
 use trace_contracts::{
     Role,
-    token::{USER_AUDIENCE, UserClaims},
+    token::{USER_AUDIENCE, USER_TYPES, UserClaims},
 };
 use trace_dispatcher::keys::SigningKey;
 
@@ -58,8 +57,6 @@ impl Issuer {
             nbf: Some(now),
             exp: now + 3600,
         };
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key.kid().to_owned());
-        Ok(jsonwebtoken::encode(&header, &claims, self.key.encoding_key())?)
+        Ok(self.key.token(USER_TYPES[0], &claims)?)
     }
 }

@@ -9,15 +9,13 @@ use std::{
 
 use futures::future::try_join_all;
 use tokio::task::spawn_blocking;
+use trace_bundle::Rules;
 use trace_contracts::{
     AttemptId,
     wire::worker::{Blob, Code, FailureReason, Language, LaunchSpec},
 };
 
-use super::{
-    bundle::{self, Limits},
-    fetch,
-};
+use super::{bundle, fetch};
 use crate::{
     cache::{self, Cache, Entry},
     dispatcher::Dispatcher,
@@ -128,7 +126,7 @@ async fn unpacked(
             let (folder, shown) = (folder.to_owned(), folder);
             let unpacking = spawn_blocking(move || {
                 let file = fs::File::open(archive.path()).map_err(disk(archive.path()))?;
-                Ok(bundle::unpack(file, &folder, language, Limits::default())?)
+                Ok(bundle::unpack(file, &folder, language, &Rules::at_worker())?)
             });
             // Fails when this process stops in the middle.
             unpacking.await.map_err(|error| disk(shown)(io::Error::other(error)))?

@@ -1,5 +1,6 @@
 //! The parts that every HTTP service shares, over loopback.
 
+mod client;
 mod keys;
 mod liveness;
 mod serve;

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use trace_contracts::Secret;
 
 use super::*;
-use crate::credentials::{Partition, policy::MAX_POLICY_CHARS};
+use crate::credentials::{StoreNames, policy::MAX_POLICY_CHARS};
 
 /// A store that mints what its rules allow, and counts.
 struct Store {
@@ -102,11 +102,11 @@ fn folder(name: &str) -> S3Prefix {
 }
 
 fn packed(inputs: usize) -> Packed {
-    let partition = Partition::aws();
+    let store = StoreNames::default();
     let write = vec![folder("a1/out"), folder("a1/scratch")];
-    let own = SessionPolicy::new(&partition, vec![folder("a1/scratch")], write);
+    let own = SessionPolicy::new(&store, vec![folder("a1/scratch")], write);
     let inputs = (0..inputs).map(|n| folder(&format!("a9{n}/out"))).collect();
-    crate::credentials::pack::pack(&partition, own, inputs).unwrap()
+    crate::credentials::pack::pack(&store, own, inputs).unwrap()
 }
 
 fn reached(issued: &Issued) -> BTreeSet<S3Prefix> {

@@ -11,7 +11,7 @@ use trace_contracts::{
 use super::*;
 use crate::{
     config::Limits,
-    credentials::arn::RoleArn,
+    credentials::arn::{RoleArn, StoreNames},
     db::leases::LeaseRow,
     keys::SigningKey,
     mint::{Signer, Subject},
@@ -74,7 +74,7 @@ fn folders(attempts: impl IntoIterator<Item = u64>) -> BTreeSet<S3Prefix> {
 }
 
 fn packed(capability: &Capability, manifests: &ManifestPrefixes) -> Packed {
-    session_policies(&Partition::aws(), capability, manifests).unwrap()
+    session_policies(&StoreNames::default(), capability, manifests).unwrap()
 }
 
 fn pretty(policies: &[SessionPolicy]) -> Vec<Value> {
@@ -94,6 +94,29 @@ fn an_open_input_adds_its_folders_and_nothing_above_them() {
     insta::assert_json_snapshot!(pretty(&packed(&capability, &manifests).sessions));
 }
 
+fn encrypted() -> StoreNames {
+    let key = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    StoreNames { partition: Partition::aws(), kms_key: Some(key.parse().unwrap()) }
+}
+
+#[test]
+fn an_encrypted_bucket_s_key_is_used_by_s3_alone() {
+    let capability = capability([input("flights", Restriction::Open)]);
+    let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), folders(1..=20))]);
+    let packed = session_policies(&encrypted(), &capability, &manifests).unwrap();
+    assert_eq!(packed.sessions.len(), 2);
+    // The first one writes, the second one reads only.
+    let of_kms = |document: Value| {
+        let statements = document["Statement"].as_array().unwrap();
+        statements
+            .iter()
+            .filter(|one| one["Action"].to_string().contains("kms:"))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    insta::assert_json_snapshot!(pretty(&packed.sessions).into_iter().map(of_kms).collect::<Vec<_>>());
+}
+
 #[test]
 fn an_input_with_hidden_rows_or_columns_yields_nothing() {
     let capability = capability([input("rows", Restriction::Rows), input("columns", Restriction::Columns)]);
@@ -108,14 +131,14 @@ fn an_input_with_hidden_rows_or_columns_yields_nothing() {
 #[test]
 fn metacharacters_are_escaped() {
     let prefix: S3Prefix = "s3://trace/a*b/c?d/e$f/".parse().unwrap();
-    let policy = SessionPolicy::new(&Partition::aws(), vec![prefix], Vec::new());
+    let policy = SessionPolicy::new(&StoreNames::default(), vec![prefix], Vec::new());
     assert!(policy.document.contains("arn:aws:s3:::trace/a${*}b/c${?}d/e${$}f/*"), "{}", policy.document);
 }
 
 #[test]
 fn manifests_of_unknown_inputs_and_foreign_objects_are_refused() {
     let capability = capability([input("flights", Restriction::Open)]);
-    let missing = session_policies(&Partition::aws(), &capability, &ManifestPrefixes::new());
+    let missing = session_policies(&StoreNames::default(), &capability, &ManifestPrefixes::new());
     assert_eq!(missing, Err(Error::UnknownManifest(Sha256::of(b"flights"))));
     for key in [
         "data/o2/r1/t1/a1/out/x.parquet",
@@ -152,7 +175,8 @@ fn every_arn_is_in_the_partition_of_the_role() {
         ("aws-eusc", "arn:aws-eusc:s3:::"),
     ] {
         let role: RoleArn = format!("arn:{partition}:iam::123456789012:role/task").parse().unwrap();
-        let packed = session_policies(role.partition(), &capability, &manifests).unwrap();
+        let names = StoreNames { partition: role.partition().clone(), kms_key: None };
+        let packed = session_policies(&names, &capability, &manifests).unwrap();
         assert!(packed.sessions.len() > 1);
         for policy in &packed.sessions {
             let document: Value = serde_json::from_str(&policy.document).unwrap();
@@ -173,7 +197,7 @@ fn every_arn_is_in_the_partition_of_the_role() {
 #[test]
 fn a_policy_has_no_character_that_sts_refuses() {
     let prefix: S3Prefix = "s3://trace/größe/日本𠀀/".parse().unwrap();
-    let policy = SessionPolicy::new(&Partition::aws(), vec![prefix.clone()], Vec::new());
+    let policy = SessionPolicy::new(&StoreNames::default(), vec![prefix.clone()], Vec::new());
     assert!(policy.document.is_ascii() && policy.document.contains("\\u65e5\\u672c\\ud840\\udc00"));
     let document: Value = serde_json::from_str(&policy.document).unwrap();
     assert_eq!(document["Statement"][0]["Resource"][0], "arn:aws:s3:::trace/größe/日本𠀀/*");
@@ -210,7 +234,7 @@ fn a_policy_that_is_too_large_is_halved_until_one_folder_is_left() {
     let mut waiting = vec![whole.clone()];
     let mut smallest = Vec::new();
     while let Some(policy) = waiting.pop() {
-        match policy.halves(&Partition::aws()) {
+        match policy.halves(&StoreNames::default()) {
             Some((first, second)) => {
                 assert!(first.chars() < policy.chars() && second.chars() < policy.chars());
                 assert!(second.write.is_empty());
@@ -238,12 +262,20 @@ fn any_folders() -> impl Strategy<Value = BTreeSet<S3Prefix>> {
     })
 }
 
+/// A bucket with and without a key of KMS, which takes room in every policy.
+fn any_store() -> impl Strategy<Value = StoreNames> {
+    prop_oneof![Just(StoreNames::default()), Just(encrypted())]
+}
+
 proptest! {
     #[test]
-    fn every_folder_is_in_exactly_one_place_and_every_policy_fits(wanted in any_folders()) {
+    fn every_folder_is_in_exactly_one_place_and_every_policy_fits(
+        wanted in any_folders(),
+        store in any_store(),
+    ) {
         let capability = capability([input("flights", Restriction::Open)]);
         let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), wanted.clone())]);
-        let packed = packed(&capability, &manifests);
+        let packed = session_policies(&store, &capability, &manifests).unwrap();
         prop_assert!(packed.sessions.len() <= MAX_SESSIONS);
         prop_assert!(packed.sessions.iter().all(|policy| policy.chars() <= MAX_POLICY_CHARS));
         prop_assert!(packed.sessions[1..].iter().all(|policy| policy.write.is_empty()), "the first one writes");
@@ -257,13 +289,13 @@ proptest! {
     /// No session is opened while there is room in an earlier one: nothing of a later session, and
     /// nothing that was left, fits into an earlier one.
     #[test]
-    fn sessions_are_few(wanted in any_folders()) {
+    fn sessions_are_few(wanted in any_folders(), store in any_store()) {
         let capability = capability([input("flights", Restriction::Open)]);
         let manifests = ManifestPrefixes::from([(Sha256::of(b"flights"), wanted)]);
-        let Packed { sessions, left } = packed(&capability, &manifests);
+        let Packed { sessions, left } = session_policies(&store, &capability, &manifests).unwrap();
         let with = |policy: &SessionPolicy, more: &S3Prefix| {
             let read = policy.read.iter().chain([more]).cloned().collect();
-            SessionPolicy::new(&Partition::aws(), read, policy.write.clone()).chars()
+            SessionPolicy::new(&store, read, policy.write.clone()).chars()
         };
         for (at, session) in sessions.iter().enumerate() {
             let later = sessions[at + 1..].iter().flat_map(|later| &later.read).chain(&left);

@@ -23,7 +23,10 @@ use serde::Deserialize;
 use trace_contracts::{AttemptId, Secret};
 use url::Url;
 
-use super::{CredentialMinter, Error, Rules, SessionKeys, SessionRequest, arn::RoleArn};
+use super::{
+    CredentialMinter, Error, Rules, SessionKeys, SessionRequest,
+    arn::{KmsKeyArn, RoleArn, StoreNames},
+};
 use crate::config::ObjectStore;
 use failure::Failure;
 
@@ -50,6 +53,10 @@ pub struct Config {
     /// What the role's trust policy asks for as `sts:ExternalId`.
     #[serde(default)]
     pub external_id: Option<Secret<String>>,
+    /// The key of KMS that the bucket's objects are encrypted with; absent where it is none of KMS. Sessions may
+    /// have S3 use it, and use it for nothing else.
+    #[serde(default)]
+    pub kms_key: Option<KmsKeyArn>,
     /// The region to call; the object store's when absent.
     #[serde(default)]
     pub region: Option<String>,
@@ -65,12 +72,27 @@ const fn every_roles() -> u64 {
     EVERY_ROLES.as_secs()
 }
 
+impl Config {
+    /// What is wrong with it as a whole.
+    #[must_use]
+    pub fn wrong(&self) -> Option<String> {
+        let key = self.kms_key.as_ref()?;
+        let (role, key) = (self.role_arn.partition().as_str(), key.partition().as_str());
+        (role != key).then(|| {
+            format!(
+                "`credentials.sts.kms_key` is in the partition {key} and `role_arn` in {role}: they are one"
+            )
+        })
+    }
+}
+
 /// Mints sessions of one role.
 #[derive(Debug)]
 pub struct Sts {
     client: Client,
     role: RoleArn,
     external_id: Option<Secret<String>>,
+    kms_key: Option<KmsKeyArn>,
     /// Seconds; lowered when the role turns out to allow less.
     longest: AtomicU64,
 }
@@ -105,6 +127,7 @@ impl Sts {
             client: Client::from_conf(builder.build()),
             role: config.role_arn.clone(),
             external_id: config.external_id.clone(),
+            kms_key: config.kms_key.clone(),
             longest: AtomicU64::new(config.longest_seconds.max(SHORTEST.as_secs())),
         }
     }
@@ -153,7 +176,8 @@ fn keys(output: AssumeRoleOutput) -> Result<SessionKeys, Failure> {
 impl CredentialMinter for Sts {
     fn rules(&self) -> Rules {
         let longest = Duration::from_secs(self.longest.load(Ordering::Relaxed));
-        Rules { partition: self.role.partition().clone(), shortest: SHORTEST, longest }
+        let names = StoreNames { partition: self.role.partition().clone(), kms_key: self.kms_key.clone() };
+        Rules { names, shortest: SHORTEST, longest }
     }
 
     async fn mint(&self, request: SessionRequest) -> Result<SessionKeys, Error> {

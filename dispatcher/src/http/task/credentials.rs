@@ -99,7 +99,7 @@ async fn packed(app: &App, capability: &Capability) -> Reply<Packed> {
     for (hash, manifest) in manifests(app, capability).await? {
         prefixes.insert(hash, prefixes_of(capability, &manifest)?);
     }
-    Ok(session_policies(&app.credentials.rules().partition, capability, &prefixes)?)
+    Ok(session_policies(&app.credentials.rules().names, capability, &prefixes)?)
 }
 
 async fn manifests(app: &App, capability: &Capability) -> Reply<BTreeMap<Sha256, Manifest>> {

@@ -1,11 +1,14 @@
 //! `/v1/dags`: deploy and look.
 
+use std::collections::{BTreeSet, HashSet};
+
 use axum::{Json, extract::State, http::StatusCode};
 use trace_contracts::{
-    ErrorCode, Name,
+    ErrorCode, FieldError, Name, OrgId, Sha256,
     wire::{
         limit::DEPLOY_BODY_BYTES,
         user::{DagInfo, DeployReply, DeployRequest},
+        worker::Blob,
     },
 };
 use trace_plane::{Body, Refusal, Reply};
@@ -27,8 +30,9 @@ pub(super) async fn deploy(
     Body(request): Body<DeployRequest, DEPLOY_BODY_BYTES>,
 ) -> Reply<(StatusCode, Json<DeployReply>)> {
     let candidate = read(request).await?;
+    let examined = examine(&app, permit.org(), &candidate).await?;
     let mut tx = app.db.begin().await.map_err(database)?;
-    let reply = deploy::deploy(&mut tx, &permit, &candidate).await?;
+    let reply = deploy::deploy(&mut tx, &permit, &candidate, examined).await?;
     tx.commit().await.map_err(database)?;
     let status = if reply.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(reply)))
@@ -39,6 +43,20 @@ async fn read(request: DeployRequest) -> Reply<Candidate> {
     let read = tokio::task::spawn_blocking(move || Candidate::read(request.yaml, &request.blobs)).await;
     let crashed = |_| Refusal::new(ErrorCode::Internal, "the file could not be read; nothing was stored");
     Ok(read.map_err(crashed)??)
+}
+
+/// What is wrong with the bundles that are there. Content of other orgs is not looked at: that it is missing
+/// is said by the deploy itself.
+async fn examine(app: &App, org: OrgId, candidate: &Candidate) -> Reply<Vec<FieldError>> {
+    let hashes: BTreeSet<Sha256> = candidate.blobs().iter().map(|used| used.blob.sha256).collect();
+    let hashes: Vec<Sha256> = hashes.into_iter().collect();
+    let uploaded = {
+        let mut conn = app.db.acquire().await.map_err(database)?;
+        db::blobs::uploaded(&mut conn, org, &hashes).await.map_err(database)?
+    };
+    let uploaded: HashSet<Blob> = uploaded.into_iter().collect();
+    let there = candidate.blobs().iter().filter(|used| uploaded.contains(&used.blob));
+    Ok(app.bundles.examine(org, there).await?)
 }
 
 /// `GET /v1/dags`.

@@ -58,7 +58,14 @@ impl<A: Act> FromRequestParts<App> for PlatformPermit<A> {
 }
 
 /// The refusal of somebody who is known and may not, which is in the audit log before it is said.
-async fn forbid(db: &PgPool, user: UserId, org: OrgId, action: &str, object: &str, why: String) -> Refusal {
+pub(super) async fn forbid(
+    db: &PgPool,
+    user: UserId,
+    org: OrgId,
+    action: &str,
+    object: &str,
+    why: String,
+) -> Refusal {
     match write_down(db, &Refused { user, org, action, object, why: &why }).await {
         Ok(()) => Refusal::new(ErrorCode::Forbidden, why),
         Err(refusal) => refusal,

@@ -3,7 +3,7 @@
 use trace_contracts::{ErrorCode, Problem};
 use trace_plane::Refusal;
 
-use crate::{authority, blobs, db, deploy, users};
+use crate::{authority, blobs, bundles, db, deploy, users};
 
 /// A statement that failed, whichever layer says so.
 pub(super) fn database(error: impl Into<db::Error>) -> Refusal {
@@ -44,6 +44,19 @@ impl From<deploy::Error> for Refusal {
                 Problem::new(ErrorCode::InvalidDag, detail).with_errors(errors).into()
             }
         }
+    }
+}
+
+impl From<bundles::Error> for Refusal {
+    fn from(error: bundles::Error) -> Self {
+        use bundles::Error as E;
+        let code = match error {
+            E::Blob(error) => return error.into(),
+            E::Crashed(_) => return Self::internal(&error),
+            E::Busy => ErrorCode::TooManyRequests,
+            E::Slow => ErrorCode::TimedOut,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

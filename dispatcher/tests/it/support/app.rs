@@ -44,6 +44,7 @@ pub struct TestApp {
     pub issuer: Issuer,
     http: reqwest::Client,
     worker: Secret<String>,
+    plane: Secret<String>,
     _stop: DropGuard,
     _folder: TempDir,
 }
@@ -89,11 +90,12 @@ impl TestApp {
         }
         let worker =
             bootstrap::issue_identity(&app.db, "worker", Kind::Worker).await.expect("a worker is made");
+        let plane = bootstrap::issue_identity(&app.db, "plane", Kind::Plane).await.expect("a plane is made");
         let listeners = dispatcher.bind().await.expect("ports are free");
         let addresses = listeners.addresses().expect("listeners have addresses");
         tokio::spawn(dispatcher.serve(listeners));
         let http = reqwest::Client::builder().no_proxy().build().expect("a client is built");
-        Self { app, addresses, s3, issuer, http, worker, _stop: stop.drop_guard(), _folder: folder }
+        Self { app, addresses, s3, issuer, http, worker, plane, _stop: stop.drop_guard(), _folder: folder }
     }
 
     /// A client with the token of a user of `main`, who is called by their role.
@@ -113,7 +115,16 @@ impl TestApp {
 
     /// A client of the workers' address with the worker's identity.
     pub fn worker(&self) -> Client {
-        let token = Some(self.worker.expose().clone());
+        self.internal(&self.worker)
+    }
+
+    /// A client of the same address with a plane's identity.
+    pub fn plane(&self) -> Client {
+        self.internal(&self.plane)
+    }
+
+    fn internal(&self, identity: &Secret<String>) -> Client {
+        let token = Some(identity.expose().clone());
         Client { http: self.http.clone(), base: format!("http://{}", self.addresses.workers), token }
     }
 
@@ -204,14 +215,17 @@ impl Client {
         blob
     }
 
-    /// Deploys a file whose every path stands for this content.
+    /// Deploys a file whose every path stands for this content: a file as it is, a folder as a bundle with
+    /// it as `main.py`.
     pub async fn try_deploy(&self, yaml: &str, content: &[u8]) -> Response {
-        let blob = self.upload(content).await;
-        let blobs: BTreeMap<String, Blob> = ["u", "data.csv"]
-            .into_iter()
-            .filter(|path| yaml.contains(&format!(": {path} }}")))
-            .map(|path| (path.to_owned(), blob))
-            .collect();
+        let names = |path: &str| yaml.contains(&format!(": {path} }}"));
+        let mut blobs = BTreeMap::new();
+        if names("u") {
+            blobs.insert("u".to_owned(), self.upload(&bundle("main.py", content)).await);
+        }
+        if names("data.csv") {
+            blobs.insert("data.csv".to_owned(), self.upload(content).await);
+        }
         self.post("/v1/dags", &DeployRequest { yaml: yaml.to_owned(), blobs }).await
     }
 
@@ -232,6 +246,14 @@ impl Client {
         assert_eq!(status, StatusCode::CREATED, "{body}");
         serde_json::from_str(&body).expect("a run")
     }
+}
+
+/// A bundle of one file.
+pub fn bundle(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("an archive in memory");
+    std::io::Write::write_all(&mut zip, content).expect("an archive in memory");
+    zip.finish().expect("an archive in memory").into_inner()
 }
 
 /// The problem that a request was refused with.

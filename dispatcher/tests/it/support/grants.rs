@@ -6,7 +6,6 @@ use std::{
 };
 
 use chrono::Utc;
-use jsonwebtoken::{Algorithm, Header};
 use proptest::prelude::*;
 use trace_contracts::{
     AttemptId, Audience, Capability, DatasetId, DatasetVersionId, Grants, InputGrant, Manifest,
@@ -15,7 +14,7 @@ use trace_contracts::{
     token::{CAPABILITY_TYPE, CapabilityClaims},
 };
 use trace_dispatcher::{
-    credentials::{ManifestPrefixes, Packed, Partition, policy::prefixes_of, session_policies},
+    credentials::{ManifestPrefixes, Packed, StoreNames, policy::prefixes_of, session_policies},
     keys::SigningKey,
 };
 
@@ -142,10 +141,7 @@ fn capability(grants: Grants) -> Capability {
         exp: now + 600,
         grants,
     };
-    let mut header = Header::new(Algorithm::ES256);
-    header.typ = Some(CAPABILITY_TYPE.to_owned());
-    header.kid = Some(KEY.kid().to_owned());
-    let token = jsonwebtoken::encode(&header, &claims, KEY.encoding_key()).unwrap();
+    let token = KEY.token(CAPABILITY_TYPE, &claims).unwrap();
     Capability::verify(&token, &KEY.key_set().unwrap(), ISSUER, Audience::Dispatcher).unwrap()
 }
 
@@ -175,17 +171,22 @@ fn input(attempts: std::ops::Range<usize>) -> impl Strategy<Value = (Vec<Written
 
 /// Random capabilities, some with more inputs than sessions reach.
 pub fn cases() -> impl Strategy<Value = Case> {
+    cases_in(StoreNames::default())
+}
+
+/// The same for a store with these names.
+pub fn cases_in(store: StoreNames) -> impl Strategy<Value = Case> {
     let inputs = prop_oneof![
         5 => prop::collection::vec(input(1..4), 0..6),
         1 => prop::collection::vec(input(120..200), 1..3),
     ];
-    (segment(), segment(), segment(), inputs).prop_map(|(top, output, scratch, inputs)| {
+    (segment(), segment(), segment(), inputs).prop_map(move |(top, output, scratch, inputs)| {
         let own = |kind: &str, name: &str| format!("s3://{BUCKET}/own/{top}/{kind}{name}/").parse().unwrap();
-        case(own("", &output), own("s/", &scratch), inputs)
+        case(&store, own("", &output), own("s/", &scratch), inputs)
     })
 }
 
-fn case(output: S3Prefix, scratch: S3Prefix, inputs: Vec<(Vec<Written>, Sight)>) -> Case {
+fn case(store: &StoreNames, output: S3Prefix, scratch: S3Prefix, inputs: Vec<(Vec<Written>, Sight)>) -> Case {
     let (mut manifests, mut granted) = (BTreeMap::new(), BTreeMap::new());
     let (mut readable, mut hidden) = (BTreeSet::new(), BTreeSet::new());
     for (at, (written, sight)) in inputs.into_iter().enumerate() {
@@ -206,7 +207,7 @@ fn case(output: S3Prefix, scratch: S3Prefix, inputs: Vec<(Vec<Written>, Sight)>)
         .iter()
         .map(|(sha256, manifest)| (*sha256, prefixes_of(&capability, manifest).unwrap()))
         .collect();
-    let packed = session_policies(&Partition::aws(), &capability, &prefixes).unwrap();
+    let packed = session_policies(store, &capability, &prefixes).unwrap();
     let keys = manifests.values().flat_map(|manifest| &manifest.objects).map(|object| object.key.to_string());
     let is_left = |key: &String| packed.left.iter().any(|folder| key.starts_with(folder.key_prefix()));
     let by_address = keys.filter(is_left).collect();

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use jsonwebtoken::{Algorithm, Header};
 use serde_json::{Value, json};
 use trace_contracts::Role;
 use trace_dispatcher::keys::SigningKey;
@@ -41,11 +40,6 @@ impl Issuer {
 
     /// Signs claims as they are.
     pub fn sign(&self, kind: &str, claims: &Value) -> String {
-        let header = Header {
-            typ: Some(kind.to_owned()),
-            kid: Some(self.0.kid().to_owned()),
-            ..Header::new(Algorithm::ES256)
-        };
-        jsonwebtoken::encode(&header, claims, self.0.encoding_key()).expect("claims are signed")
+        self.0.token(kind, claims).expect("claims are signed")
     }
 }

@@ -7,21 +7,14 @@ use std::{
 };
 
 use anyhow::ensure;
-use trace_contracts::{
-    Sha256,
-    wire::{
-        user::{DeployReply, DeployRequest},
-        worker::Blob,
-    },
-};
+use trace_contracts::wire::user::{DeployReply, DeployRequest};
 
 use crate::dispatch::dispatcher::Dispatcher;
 
 /// Deploys a DAG of `jobs` jobs in layers of a hundred, each reading two of the layer before, over
 /// HTTP; answers how long the dispatcher took to answer.
 pub async fn large(dispatcher: &Dispatcher, jobs: usize) -> anyhow::Result<Duration> {
-    let bundle = Blob { sha256: Sha256::of(b"a bundle"), size: 8 };
-    dispatcher.own_blob(bundle).await?;
+    let bundle = dispatcher.own_bundle().await?;
     let request = DeployRequest { yaml: yaml(jobs)?, blobs: BTreeMap::from([("u".to_owned(), bundle)]) };
     let http = reqwest::Client::builder().no_proxy().build()?;
     let since = Instant::now();

@@ -5,21 +5,13 @@ use trace_controls::Protection::*;
 use crate::{
     outside,
     vector::{
-        Attack,
+        Attack::Alone,
         Control::{self, Layers, Off, Planted, Without},
         Denial, Plane, Task, Vector, Witness, denial, saying,
     },
 };
 
-const fn vector(
-    name: &'static str,
-    tries: &'static str,
-    task: Task,
-    denials: &'static [Denial],
-    control: Control,
-) -> Vector {
-    Vector { name, plane: Plane::Sandbox, tries, attack: Attack::Alone(task), denials, control }
-}
+const SANDBOX: Plane = Plane::Sandbox;
 
 const fn with(memory_and_disk: &'static str) -> Task {
     Task { resources: memory_and_disk, timeout: "60s", witness: Witness::Outcome }
@@ -28,67 +20,73 @@ const fn with(memory_and_disk: &'static str) -> Task {
 const AMPLE: &str = "{ cpu: 1, memory: 128MiB, disk: 16MiB }";
 
 pub const VECTORS: &[Vector] = &[
-    vector(
+    SANDBOX.vector(
         "fill-memory",
         "fill 96 MiB of 64",
-        with("{ cpu: 1, memory: 64MiB, disk: 16MiB }"),
+        Alone(with("{ cpu: 1, memory: 64MiB, disk: 16MiB }")),
         &[denial("outcome memory")],
         Off(MemoryLimit),
     ),
-    vector(
+    SANDBOX.vector(
         "fork-bomb",
         "start 80 processes where 64 are allowed",
-        with(AMPLE),
+        Alone(with(AMPLE)),
         &[denial("outcome processes")],
         Off(ProcessLimit),
     ),
-    vector("fill-disk", "fill 24 MiB of 16", with(AMPLE), &[denial("outcome disk")], Off(DiskLimit)),
-    vector(
+    SANDBOX.vector(
+        "fill-disk",
+        "fill 24 MiB of 16",
+        Alone(with(AMPLE)),
+        &[denial("outcome disk")],
+        Off(DiskLimit),
+    ),
+    SANDBOX.vector(
         "fill-files",
         "make 10,500 files where 10,000 are allowed",
-        with(AMPLE),
+        Alone(with(AMPLE)),
         &[denial("outcome disk")],
         Off(FileCountLimit),
     ),
-    vector(
+    SANDBOX.vector(
         "outstay",
         "go on after the time limit, with signals ignored",
-        Task { timeout: "2s", ..with(AMPLE) },
+        Alone(Task { timeout: "2s", ..with(AMPLE) }),
         &[denial("outcome timeout")],
         Off(Deadline),
     ),
-    vector(
+    SANDBOX.vector(
         "flood-log",
         "print 2 MiB where 1 is kept",
-        Task { witness: Witness::Look(outside::flooded), ..with(AMPLE) },
+        Alone(Task { witness: Witness::Look(outside::flooded), ..with(AMPLE) }),
         &[denial("log truncated")],
         Layers(&[LogCap, StoredLogCap]),
     ),
-    vector(
+    SANDBOX.vector(
         "outlive",
         "leave a process of another session behind, by a double fork",
-        Task { witness: Witness::Look(outside::orphans), ..with(AMPLE) },
+        Alone(Task { witness: Witness::Look(outside::orphans), ..with(AMPLE) }),
         &[denial("absent")],
         Planted,
     ),
-    vector(
+    SANDBOX.vector(
         "output-link",
         "leave a symbolic link to a file of the machine in `/out`, for the worker to upload",
-        Task { witness: Witness::Look(outside::leaked), ..with(AMPLE) },
+        Alone(Task { witness: Witness::Look(outside::leaked), ..with(AMPLE) }),
         &[saying("outcome output", "is a link")],
         Off(PlainOutputs),
     ),
-    vector(
+    SANDBOX.vector(
         "output-hard-link",
         "leave two names of one file in `/out`",
-        with(AMPLE),
+        Alone(with(AMPLE)),
         &[saying("outcome output", "is a link")],
         Off(PlainOutputs),
     ),
-    vector(
+    SANDBOX.vector(
         "output-pipe",
         "leave a pipe in `/out`, for the worker to wait for",
-        with(AMPLE),
+        Alone(with(AMPLE)),
         &[saying("outcome output", "neither a file nor a folder")],
         Without("links and special files are refused by one decision, which `output-link` switches off"),
     ),

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, hash_map};
 
-use trace_controls::{Protection, stands};
+use trace_controls::Protection;
 use zip::read::ZipFileEntry;
 
-use super::{Error, path::BundlePath};
+use crate::{BundlePath, Error, Rules};
 
 /// The part of a Unix mode that says what a file is, and the two kinds that are allowed.
 const TYPE_MASK: u32 = 0o170_000;
@@ -14,33 +14,33 @@ const TYPE_FOLDER: u32 = 0o040_000;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     Folder,
 }
 
 /// An entry with a safe name and kind.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) path: BundlePath,
-    pub(super) kind: Kind,
+pub(crate) struct Entry {
+    pub(crate) path: BundlePath,
+    pub(crate) kind: Kind,
 }
 
 impl Entry {
-    pub(super) fn parse(unverified: &ZipFileEntry<'_>) -> Result<Self, Error> {
+    pub(crate) fn parse(unverified: &ZipFileEntry<'_>, rules: &Rules) -> Result<Self, Error> {
         let name = unverified.name_raw();
         let (name, kind) = match name.strip_suffix(b"/") {
             Some(folder) => (folder, Kind::Folder),
             None => (name, Kind::File),
         };
-        let path = BundlePath::parse(name)?;
+        let path = BundlePath::parse(name, rules)?;
         if unverified.encrypted() {
             return Err(Error::Encrypted(path.as_str().to_owned()));
         }
         // Whatever system the archive claims to come from: the bits are where Unix keeps its mode.
         match (unverified.external_attributes() >> 16 & TYPE_MASK, kind) {
             (0, _) | (TYPE_FILE, Kind::File) | (TYPE_FOLDER, Kind::Folder) => Ok(Self { path, kind }),
-            _ if !stands(Protection::BundleKinds) => Ok(Self { path, kind }),
+            _ if !(rules.stands)(Protection::BundleKinds) => Ok(Self { path, kind }),
             _ => Err(Error::Kind(path.as_str().to_owned())),
         }
     }
@@ -48,15 +48,15 @@ impl Entry {
 
 /// The paths of a bundle, folders that are only implied included.
 #[derive(Default)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// By the path in lower case: how it is spelt, and what it is.
     paths: HashMap<String, (String, Kind)>,
 }
 
 impl Tree {
     /// Adds an entry and the folders above it.
-    pub(super) fn insert(&mut self, entry: &Entry) -> Result<(), Error> {
-        if !stands(Protection::BundleDuplicates) {
+    pub(crate) fn insert(&mut self, entry: &Entry, rules: &Rules) -> Result<(), Error> {
+        if !(rules.stands)(Protection::BundleDuplicates) {
             return Ok(());
         }
         for parent in entry.path.parents() {

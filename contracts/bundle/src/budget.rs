@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::path::MAX_PATH_BYTES;
+use crate::path::MAX_PATH_BYTES;
 
 /// What the directory of an archive holds for one entry besides its name: its fixed part and a few
 /// extra fields.
@@ -18,19 +18,19 @@ const ENTRY_BYTES: u64 = 256;
 const END_BYTES: u64 = 512 * 1024;
 
 /// A reader that fails once it has given what the directory of so many entries could take.
-pub(super) struct MetadataBudget<R> {
+pub(crate) struct MetadataBudget<R> {
     inner: R,
     left: Budget,
 }
 
 /// The bytes that may still be read.
 #[derive(Clone)]
-pub(super) struct Budget(Arc<AtomicU64>);
+pub(crate) struct Budget(Arc<AtomicU64>);
 
 const LIFTED: u64 = u64::MAX;
 
 impl<R> MetadataBudget<R> {
-    pub(super) fn new(inner: R, entries: usize) -> (Self, Budget) {
+    pub(crate) fn new(inner: R, entries: usize) -> (Self, Budget) {
         let bytes = END_BYTES + entries as u64 * (ENTRY_BYTES + MAX_PATH_BYTES as u64);
         let left = Budget(Arc::new(AtomicU64::new(bytes)));
         (Self { inner, left: left.clone() }, left)
@@ -39,11 +39,11 @@ impl<R> MetadataBudget<R> {
 
 impl Budget {
     /// From now on everything may be read.
-    pub(super) fn lift(&self) {
+    pub(crate) fn lift(&self) {
         self.0.store(LIFTED, Ordering::Relaxed);
     }
 
-    pub(super) fn is_used_up(&self) -> bool {
+    pub(crate) fn is_used_up(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 

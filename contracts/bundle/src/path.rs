@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use trace_controls::{Protection, stands};
+use trace_controls::Protection;
+
+use crate::Rules;
 
 /// A name is never longer.
-pub(super) const MAX_PATH_BYTES: usize = 512;
+pub(crate) const MAX_PATH_BYTES: usize = 512;
 const MAX_SEGMENT_BYTES: usize = 200;
 const MAX_DEPTH: usize = 16;
 
 /// A relative path of plain segments: it can't leave the folder it is joined to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BundlePath(String);
+pub struct BundlePath(String);
 
 /// Why a name is not a plain relative path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +37,7 @@ pub enum InvalidPath {
 
 impl BundlePath {
     /// Parses the name of a file, or of a folder without its last `/`.
-    pub(super) fn parse(unverified: &[u8]) -> Result<Self, InvalidPath> {
+    pub(crate) fn parse(unverified: &[u8], rules: &Rules) -> Result<Self, InvalidPath> {
         let path = std::str::from_utf8(unverified).map_err(|_| InvalidPath::Encoding)?;
         let shown = || path.chars().take(80).flat_map(char::escape_debug).collect::<String>();
         let is_long = path.len() > MAX_PATH_BYTES
@@ -44,7 +46,7 @@ impl BundlePath {
         if is_long {
             return Err(InvalidPath::Length(shown()));
         }
-        if !stands(Protection::BundleNames) {
+        if !(rules.stands)(Protection::BundleNames) {
             return Ok(Self(path.to_owned()));
         }
         if path.starts_with('/') {
@@ -59,20 +61,20 @@ impl BundlePath {
         Ok(Self(path.to_owned()))
     }
 
-    pub(super) fn as_path(&self) -> &Path {
+    /// As it is joined to a folder.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
         Path::new(&self.0)
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn is(&self, path: &str) -> bool {
-        self.0 == path
-    }
-
     /// Every folder that it lies in, from the top.
-    pub(super) fn parents(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn parents(&self) -> impl Iterator<Item = &str> {
         self.0.match_indices('/').map(|(at, _)| &self.0[..at])
     }
 }
@@ -84,7 +86,7 @@ mod tests {
     #[test]
     fn only_plain_relative_paths_parse() {
         for good in ["main.py", "a/b/c.txt", "größe.txt", "..a", "a..", "with space"] {
-            assert!(BundlePath::parse(good.as_bytes()).is_ok(), "{good}");
+            assert!(BundlePath::parse(good.as_bytes(), &Rules::at_deploy()).is_ok(), "{good}");
         }
         let long = "x".repeat(201);
         let deep = ["d"; 17].join("/");
@@ -108,8 +110,8 @@ mod tests {
             &long,
             &deep,
         ] {
-            assert!(BundlePath::parse(bad.as_bytes()).is_err(), "{bad:?}");
+            assert!(BundlePath::parse(bad.as_bytes(), &Rules::at_deploy()).is_err(), "{bad:?}");
         }
-        assert_eq!(BundlePath::parse(b"\xff\xfe"), Err(InvalidPath::Encoding));
+        assert_eq!(BundlePath::parse(b"\xff\xfe", &Rules::at_deploy()), Err(InvalidPath::Encoding));
     }
 }
