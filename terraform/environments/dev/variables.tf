@@ -21,7 +21,7 @@ variable "images" {
     worker     = string
     egress     = optional(string)
     configure  = string
-    runner     = string
+    runner     = optional(string)
   })
 }
 

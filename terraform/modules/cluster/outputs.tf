@@ -4,8 +4,8 @@ output "cluster" {
 }
 
 output "udf_family" {
-  description = "The task definition that the launcher starts untrusted attempts from."
-  value       = aws_ecs_task_definition.udf.family
+  description = "The task definition that the launcher starts untrusted attempts from; null without an image."
+  value       = one(aws_ecs_task_definition.udf[*].family)
 }
 
 output "worker_service" {

@@ -93,6 +93,8 @@ resource "aws_ecs_task_definition" "service" {
 # output goes to the dispatcher, capped and masked. CPU, memory and ephemeral storage are the job's, by override.
 # A single-use launch ticket comes by override, too; nothing else is secret about a task definition.
 resource "aws_ecs_task_definition" "udf" {
+  count = var.images.runner == null ? 0 : 1
+
   family                   = "${var.name}-udf"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"

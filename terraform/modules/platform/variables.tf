@@ -46,14 +46,14 @@ variable "network" {
 }
 
 variable "images" {
-  description = "Images of this account's registry, by digest. Without one of `egress` nothing leaves: no gateway, no NAT, no route."
+  description = "Images of this account's registry, by digest. Without one of `egress` nothing leaves: no gateway, no NAT, no route. `runner` is what the ECS launcher starts."
   type = object({
     dispatcher = string
     query      = string
     worker     = string
     egress     = optional(string)
     configure  = string
-    runner     = string
+    runner     = optional(string)
   })
 
   validation {
