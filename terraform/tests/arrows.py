@@ -3,7 +3,7 @@
 `terraform/modules/arrows` makes rules from its table; these must come out of it, both ends, and nothing else.
 """
 
-USERS, TASKS, WORKERS, QUERY_USERS, QUERY_TASKS, EGRESS, TLS, POSTGRES = 7000, 7001, 7002, 7010, 7011, 7030, 443, 5432
+USERS, TASKS, WORKERS, QUERY_USERS, QUERY_TASKS, EGRESS, TLS, POSTGRES, NFS = 7000, 7001, 7002, 7010, 7011, 7030, 443, 5432, 2049
 
 ARROWS = {
     ("edge", "dispatcher", USERS),
@@ -26,6 +26,7 @@ ARROWS = {
     ("dispatcher", "state-database", POSTGRES),
     ("dispatcher", "hot-database", POSTGRES),
     ("query", "hot-database", POSTGRES),
+    ("dispatcher", "key-folder", NFS),
 } | {(service, place, TLS) for service in ("dispatcher", "query", "worker", "egress") for place in ("endpoints", "images")}
 
 TO_S3 = {"dispatcher", "query", "worker", "egress", "udf", "operator"}
@@ -33,7 +34,7 @@ FROM_INTERNET = {("edge", TLS)}
 TO_INTERNET = {("egress", TLS)}
 
 # A task starts no connection to these, and nothing starts one to a task.
-NEVER_FROM_TASKS = {"state-database", "hot-database", "worker", "edge", "endpoints"}
+NEVER_FROM_TASKS = {"state-database", "hot-database", "key-folder", "worker", "edge", "endpoints"}
 
 
 def rules(world):

@@ -115,7 +115,7 @@ def evidence_is_kept_for_a_year(world):
 
 
 def dead_letters_are_wired(world):
-    """Every wake-up queue sets aside what fails five times, in a queue that takes from it alone, keeps it for longer,
+    """Every wake-up queue sets aside what fails again and again, in a queue that takes from it alone, keeps it for longer,
     and has an alarm."""
     queues = {q.values["arn"]: q.values for q in world.of("aws_sqs_queue")}
     allowed = {p.values["queue_url"]: json.loads(p.values["redrive_allow_policy"]) for p in world.of("aws_sqs_queue_redrive_allow_policy")}
@@ -129,7 +129,7 @@ def dead_letters_are_wired(world):
         if dead is None:
             yield f"{queue['name']} has no dead-letter queue"
             continue
-        if not 1 <= int(redrive.get("maxReceiveCount", 0)) <= 10:
+        if not 1 <= int(redrive.get("maxReceiveCount", 0)) <= 100:
             yield f"{queue['name']} tries {redrive.get('maxReceiveCount')} times"
         if allowed.get(dead["id"], {}).get("sourceQueueArns") != [queue["arn"]]:
             yield f"{dead['name']} takes from others than {queue['name']}"

@@ -92,7 +92,7 @@ def _forwarded(rules, path, world):
 # Names of the platform, without its own zone; everything else on the list is a finding.
 NAMES = {
     "s3.eu-west-1.amazonaws.com", "*.s3.eu-west-1.amazonaws.com", "*.eu-west-1.rds.amazonaws.com",
-    "api.ecr.eu-west-1.amazonaws.com", "*.dkr.ecr.eu-west-1.amazonaws.com",
+    "*.efs.eu-west-1.amazonaws.com", "api.ecr.eu-west-1.amazonaws.com", "*.dkr.ecr.eu-west-1.amazonaws.com",
     *(f"{service}.eu-west-1.amazonaws.com" for service in ("sqs", "sts", "kms", "secretsmanager", "logs", "ecs", "lambda")),
     "cognito-idp.eu-west-1.amazonaws.com", "hooks.example.com",
 }  # fmt: skip

@@ -15,6 +15,9 @@ TERRAFORM = Path(__file__).resolve().parent.parent
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
 
+# A certificate of the public name, which an account has before the first apply.
+SUBJECT = "trace.example.com"
+
 # Keys that belong to nobody, and an address that is nobody's but ours.
 PROVIDER = """
 provider "aws" {
@@ -40,10 +43,10 @@ def moto(log):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    program = Path(sys.executable).with_name("moto_server")
+    program = [sys.executable, "-B", TERRAFORM / "tests" / "serve.py"]
     with open(log, "w", encoding="utf-8") as output:
         server = subprocess.Popen(
-            [program, "-H", "127.0.0.1", "-p", str(port)], stdout=output, stderr=subprocess.STDOUT, env=_environment("")
+            [*program, "-H", "127.0.0.1", "-p", str(port)], stdout=output, stderr=subprocess.STDOUT, env=_environment("")
         )
         try:
             yield _answering(f"http://127.0.0.1:{port}", server)
@@ -112,14 +115,17 @@ def _environment(address):
 class Root:
     """A folder that Terraform is run in, with the tests' values."""
 
-    def __init__(self, folder, address):
+    def __init__(self, folder, address, certificate=None):
         self.folder = Path(folder)
         self.environment = _environment(address)
         self.values = TERRAFORM / "tests" / "values.tfvars.json"
+        values = json.loads(self.values.read_text())
         if self.folder.name == "bootstrap":
-            only = json.loads(self.values.read_text())
-            self.values = self.folder / "values.tfvars.json"
-            self.values.write_text(json.dumps({name: only[name] for name in ("account_id", "region")}))
+            values = {name: values[name] for name in ("account_id", "region")}
+        else:
+            values["domain"]["certificate_arn"] = certificate or values["domain"]["certificate_arn"]
+        self.values = self.folder / "values.tfvars.json"
+        self.values.write_text(json.dumps(values))
 
     def run(self, *arguments, codes=(0,)):
         # Warnings about the emulator's keys are not for whoever reads the output of the tests.

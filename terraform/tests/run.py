@@ -22,7 +22,7 @@ import check_policies
 import check_running
 import live
 import mutations
-from emulated import TERRAFORM, Failed, Root, held, moto, stage
+from emulated import SUBJECT, TERRAFORM, Failed, Root, held, moto, stage
 from world import World
 
 CHECKS = check_network.CHECKS + check_identity.CHECKS + check_policies.CHECKS + check_keeping.CHECKS + check_running.CHECKS
@@ -50,9 +50,10 @@ def environment(name, folder, report):
     started = time.monotonic()
     said = lambda what: print(f"{name}: {what} ({time.monotonic() - started:.0f} s)", flush=True)
     with moto(folder / "moto.log") as address:
+        certificate = live.Live(address, name).client("acm").request_certificate(DomainName=SUBJECT)["CertificateArn"]
         before = held(address)
-        whole = Root(stage(folder / "whole", whole=True) / "environments" / name, address)
-        applied = Root(stage(folder / "applied", whole=False) / "environments" / name, address)
+        whole = Root(stage(folder / "whole", whole=True) / "environments" / name, address, certificate)
+        applied = Root(stage(folder / "applied", whole=False) / "environments" / name, address, certificate)
         for root in (whole, applied):
             root.init()
         whole.validate()

@@ -42,7 +42,7 @@ resource "aws_sns_topic_subscription" "mail" {
 locals {
   alarms = merge(
     { for runtime, queue in var.dead : "dead-letters-${runtime}" => {
-      why        = "A wake-up could not be parsed or claimed five times", namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible"
+      why        = "A wake-up could not be parsed, or nobody could claim what it names", namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible"
       dimensions = { QueueName = queue.name }, statistic = "Maximum", period = 60, periods = 1, above = 0, missing = "notBreaching"
     } },
     { for runtime, queue in var.wakeups : "work-waits-long-${runtime}" => {

@@ -12,6 +12,7 @@ locals {
     egress_tasks       = 7030
     https              = 443
     postgres           = 5432
+    nfs                = 2049
   }
 
   groups = {
@@ -24,6 +25,7 @@ locals {
     operator       = "trusted operators"
     state_database = "the state database"
     hot_database   = "the hot data database"
+    key_folder     = "the file system of signing keys"
     endpoints      = "interface endpoints for services"
     images         = "the registry's interface endpoints, which tasks pull their image through"
   }
@@ -58,6 +60,9 @@ locals {
     { from = "dispatcher", to = "state_database", port = "postgres", why = "state" },
     { from = "dispatcher", to = "hot_database", port = "postgres", why = "the trusted sink of hot data" },
     { from = "query", to = "hot_database", port = "postgres", why = "reads of hot data" },
+
+    # The keys that sign capabilities: the dispatchers share them.
+    { from = "dispatcher", to = "key_folder", port = "nfs", why = "signing keys" },
 
     # AWS, by interface endpoint.
     { from = "dispatcher", to = "endpoints", port = "https", why = "AWS" },

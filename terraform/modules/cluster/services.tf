@@ -27,7 +27,12 @@ locals {
       users             = merge(local.users_keys, { jwks = { url = var.oidc.jwks_url } })
       object_store      = { region = var.region, bucket = var.data_bucket }
       credentials       = { sts = { role_arn = var.session_role_arn, region = var.region } }
-      keys              = { platform_org = var.platform_org }
+      keys = {
+        platform_org = var.platform_org
+        root         = { kms = { aws = { region = var.region }, key = var.signing_key_arn } }
+      }
+      # Queues of runtimes that the dispatcher does not know yet are refused by it: they are made, not named.
+      wake_ups = { sqs = { aws = { region = var.region }, queues = { process = var.wakeups.process.url } } }
     }, var.extra_configuration.dispatcher)
 
     query = merge({
@@ -39,7 +44,9 @@ locals {
         capabilities = { issuer = local.capability_issuer, jwks = "${local.address.dispatcher_users}.well-known/jwks.json" }
         users        = merge(local.users_keys, { jwks = var.oidc.jwks_url })
         store        = { region = var.region }
-        engines      = var.sizes.query.engines
+
+        capability_root = "/run/trace/root.pem"
+        engines         = var.sizes.query.engines
       }, var.extra_configuration.query)
     })
 
@@ -51,6 +58,7 @@ locals {
       work_dir     = "/var/lib/trace/work"
       slots        = var.sizes.worker.slots
       health       = "${local.everywhere}:7020"
+      wake_ups     = { sqs = { aws = { region = var.region }, queue = var.wakeups[var.worker_runtime].url, dead_letters = var.dead[var.worker_runtime].url } }
     }, var.extra_configuration.worker)
 
     # The gateway's binary is not written yet: what it is told is what it will need in any case.

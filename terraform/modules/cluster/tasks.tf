@@ -53,16 +53,37 @@ resource "aws_ecs_task_definition" "service" {
     name = "state"
   }
 
+  dynamic "volume" {
+    for_each = each.key == "dispatcher" ? [var.key_folder] : []
+
+    content {
+      name = "keys"
+
+      efs_volume_configuration {
+        file_system_id     = volume.value.file_system_id
+        transit_encryption = "ENABLED"
+
+        authorization_config {
+          access_point_id = volume.value.access_point_id
+          iam             = "ENABLED"
+        }
+      }
+    }
+  }
+
   volume {
     name = "tmp"
   }
 
   container_definitions = jsonencode([
     merge(local.hardened, {
-      name         = "configure"
-      image        = var.images.configure
-      essential    = false
-      environment  = [{ name = "TRACE_CONFIGURATION", value = jsonencode(local.configuration[each.key]) }]
+      name      = "configure"
+      image     = var.images.configure
+      essential = false
+      environment = [
+        { name = "TRACE_CONFIGURATION", value = jsonencode(local.configuration[each.key]) },
+        { name = "TRACE_ROOT", value = var.root_public_key },
+      ]
       secrets      = [for value in each.value.inside : { name = "TRACE_SECRET_${value}", valueFrom = "${var.secret_arns[each.key]}:${value}::" }]
       mountPoints  = [{ sourceVolume = "configuration", containerPath = "/run/trace", readOnly = false }]
       portMappings = []
@@ -78,11 +99,11 @@ resource "aws_ecs_task_definition" "service" {
       environment = []
       secrets     = [for variable, value in each.value.environment : { name = variable, valueFrom = "${var.secret_arns[each.key]}:${value}::" }]
       dependsOn   = [{ containerName = "configure", condition = "SUCCESS" }]
-      mountPoints = [
+      mountPoints = concat([
         { sourceVolume = "configuration", containerPath = "/run/trace", readOnly = true },
         { sourceVolume = "state", containerPath = "/var/lib/trace", readOnly = false },
         { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
-      ]
+      ], [for volume in ["keys"] : { sourceVolume = volume, containerPath = "/var/lib/trace/keys", readOnly = false } if each.key == "dispatcher"])
       portMappings     = [for port in each.value.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
       logConfiguration = local.log[each.key]
     }),

@@ -143,3 +143,33 @@ variable "extra_configuration" {
   })
   default = {}
 }
+
+variable "signing_key_arn" {
+  description = "The key that certifies the dispatcher's signing key."
+  type        = string
+}
+
+variable "root_public_key" {
+  description = "Its public half, as PEM."
+  type        = string
+}
+
+variable "key_folder" {
+  description = "The file system of the dispatcher's signing keys."
+  type        = object({ file_system_id = string, access_point_id = string })
+}
+
+variable "wakeups" {
+  description = "Wake-up queues by runtime."
+  type        = map(object({ arn = string, url = string, name = string }))
+}
+
+variable "dead" {
+  description = "Their dead-letter queues."
+  type        = map(object({ arn = string, url = string, name = string }))
+}
+
+variable "worker_runtime" {
+  description = "The runtime whose queue the workers listen to."
+  type        = string
+}

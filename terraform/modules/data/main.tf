@@ -76,7 +76,6 @@ resource "aws_db_instance" "this" {
   vpc_security_group_ids = [var.group_ids["${each.key}_database"]]
   publicly_accessible    = false
   multi_az               = var.multi_az
-  ca_cert_identifier     = "rds-ca-rsa2048-g1"
 
   iam_database_authentication_enabled = true
 

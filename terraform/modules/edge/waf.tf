@@ -39,7 +39,7 @@ resource "aws_wafv2_web_acl" "this" {
       not_statement {
         statement {
           regex_match_statement {
-            regex_string = "^[Bb]earer [A-Za-z0-9_-]{10,2000}[.][A-Za-z0-9_-]{10,6000}[.][A-Za-z0-9_-]{10,1000}$"
+            regex_string = "^[Bb]earer [A-Za-z0-9_-]{10,}[.][A-Za-z0-9_-]{10,}[.][A-Za-z0-9_-]{10,}$"
 
             field_to_match {
               single_header { name = "authorization" }

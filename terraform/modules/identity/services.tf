@@ -85,30 +85,15 @@ locals {
         Resource  = [var.key_arns.data]
         Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
       },
-      {
-        Sid      = "ReadTheRootsPublicKey"
-        Effect   = "Allow"
-        Action   = ["kms:GetPublicKey"]
-        Resource = [var.signing_key_arn]
-      },
-    ]
-
-    # Asks AWS for nothing but the public half of the root of trust.
-    egress = [
-      {
-        Sid      = "ReadTheRootsPublicKey"
-        Effect   = "Allow"
-        Action   = ["kms:GetPublicKey"]
-        Resource = [var.signing_key_arn]
-      },
     ]
 
     worker = concat(local.worker_queue, local.worker_ecs, local.worker_lambda)
   }
 }
 
+# The egress gateway asks AWS for nothing: its role is empty.
 resource "aws_iam_role" "service" {
-  for_each = local.permissions
+  for_each = toset(["dispatcher", "query", "worker", "egress"])
 
   name        = "${var.name}-${each.key}"
   description = "What the running ${each.key} may do"

@@ -67,6 +67,7 @@ resource "aws_iam_role" "lambda_udf" {
 }
 
 resource "aws_iam_role_policy" "lambda_udf" {
+  #checkov:skip=CKV_AWS_290:Lambda asks for network interfaces on every resource; the code inside is denied everything
   name = "network-interfaces"
   role = aws_iam_role.lambda_udf.id
 

@@ -8,6 +8,11 @@ output "subnet_ids" {
   value       = local.by_kind
 }
 
+output "service_subnets" {
+  description = "The services' subnets by place: 0, 1, 2. Known before they are made."
+  value       = { for key, subnet in local.subnets : key => aws_subnet.this[key].id if subnet.kind == "services" }
+}
+
 output "route_table_ids" {
   description = "Route tables by kind."
   value = merge(

@@ -107,6 +107,21 @@ module "identity" {
   udf_group_id        = module.arrows.group_ids.udf
 }
 
+module "key_folder" {
+  source = "../key_folder"
+
+  name                = local.name
+  key_arn             = module.keys.arns.secrets
+  subnet_ids          = module.network.service_subnets
+  group_id            = module.arrows.group_ids.key_folder
+  dispatcher_role_arn = module.identity.service_role_arns.dispatcher
+}
+
+# Planes believe the keys that this one certifies.
+data "aws_kms_public_key" "root" {
+  key_id = module.keys.signing_arn
+}
+
 module "endpoints" {
   source = "../endpoints"
 
@@ -136,7 +151,7 @@ module "dns_firewall" {
   vpc_id         = module.network.vpc_id
   egress_domains = var.egress_domains
   internal_domains = concat(
-    ["*.${local.namespace}", "s3.${local.region}.amazonaws.com", "*.s3.${local.region}.amazonaws.com", "*.${local.region}.rds.amazonaws.com"],
+    ["*.${local.namespace}", "s3.${local.region}.amazonaws.com", "*.s3.${local.region}.amazonaws.com", "*.${local.region}.rds.amazonaws.com", "*.efs.${local.region}.amazonaws.com"],
     ["api.ecr.${local.region}.amazonaws.com", "*.dkr.ecr.${local.region}.amazonaws.com"],
     [for service in ["sqs", "sts", "kms", "secretsmanager", "logs", "ecs", "lambda"] : "${service}.${local.region}.amazonaws.com"],
     var.oidc.endpoint_service_name == null ? [] : [split("/", var.oidc.jwks_url)[2]],
@@ -223,6 +238,12 @@ module "cluster" {
   oidc                = var.oidc
   platform_org        = var.platform_org
   egress_domains      = var.egress_domains
+  signing_key_arn     = module.keys.signing_arn
+  root_public_key     = data.aws_kms_public_key.root.public_key_pem
+  key_folder          = module.key_folder.volume
+  wakeups             = module.queue.wakeups
+  dead                = module.queue.dead
+  worker_runtime      = var.worker_runtime
   extra_configuration = var.extra_configuration
 }
 

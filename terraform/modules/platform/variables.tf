@@ -113,11 +113,22 @@ variable "databases" {
 variable "runtimes" {
   description = "Runtimes with a wake-up queue of their own."
   type        = set(string)
-  default     = ["ecs", "lambda"]
+  default     = ["process", "ecs", "lambda"]
 
   validation {
     condition     = length(var.runtimes) > 0 && alltrue([for runtime in var.runtimes : can(regex("^[a-z][a-z0-9_]{1,19}$", runtime))])
     error_message = "A runtime's name is lower-case letters, digits and `_`."
+  }
+}
+
+variable "worker_runtime" {
+  description = "The runtime whose queue the workers of this cluster listen to."
+  type        = string
+  default     = "process"
+
+  validation {
+    condition     = contains(var.runtimes, var.worker_runtime)
+    error_message = "`worker_runtime` is one of `runtimes`."
   }
 }
 

@@ -10,11 +10,12 @@ resource "aws_sqs_queue" "wakeups" {
   receive_wait_time_seconds = 20
   # A wrapper deletes a message once its claim has answered, which takes less than a second: SQS's visibility is
   # no second lease, only the time until another wrapper may try.
-  visibility_timeout_seconds = 60
+  visibility_timeout_seconds = 30
 
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead[each.key].arn
-    maxReceiveCount     = 5
+    # A message names up to ten tasks, and each wrapper takes what it has slots for: it may go to many in turn.
+    maxReceiveCount = 50
   })
 }
 

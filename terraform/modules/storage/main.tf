@@ -50,6 +50,9 @@ resource "aws_s3_bucket_logging" "data" {
   bucket        = aws_s3_bucket.data.id
   target_bucket = aws_s3_bucket.logs.id
   target_prefix = "s3/"
+
+  # S3 looks whether it may write there.
+  depends_on = [aws_s3_bucket_policy.logs]
 }
 
 # What no manifest lists is the dispatcher's to collect. These rules take what nobody can name any more.
