@@ -160,7 +160,7 @@ def services_may_what_they_do(world):
     policies = dict(world.role_policies())
     for role, action, resource, more, may in cases:
         context = request(f"arn:aws:iam::{account}:role/{world.prefix}-{role}", **more)
-        found = verdict(policies[role], action=action, resource=resource, context=context) == ALLOWED
+        found = verdict(policies.get(role, []), action=action, resource=resource, context=context) == ALLOWED
         if found != may:
             yield f"{role} {'may' if found else 'may not'} {action} on {resource}"
 

@@ -124,6 +124,19 @@ def _parameter(name, value):
     return broken
 
 
+def _forget_queue(ends, queue):
+    """An alarm that no longer looks at a queue."""
+
+    def broken(world):
+        alarm = _first(world, "aws_cloudwatch_metric_alarm", ends)
+        alarm.values["metric_query"] = [
+            query for query in alarm.values["metric_query"]
+            if not query.get("metric") or not query["metric"][0]["dimensions"]["QueueName"].endswith(queue)
+        ]  # fmt: skip
+
+    return broken
+
+
 def _waf(name, change):
     def broken(world):
         for rule in _first(world, "aws_wafv2_web_acl").values["rule"]:
@@ -287,7 +300,7 @@ MUTATIONS = {
         ("nothing scales", _drop("aws_appautoscaling_target"), "nothing scales"),
         ("started at once", _set("aws_ecs_service", ".worker", desired_count=2), "before there is work"),
         ("no alarm", _set("aws_cloudwatch_metric_alarm", ".waiting", alarm_actions=[]), "nothing triggers"),
-        ("one queue of two", lambda w: _first(w, "aws_cloudwatch_metric_alarm", ".quiet").values["metric_query"].__delitem__(slice(0, 2)), "every queue"),
+        ("all queues but one", _forget_queue(".quiet", "-ecs"), "every queue"),
         ("never down", _nested("aws_appautoscaling_policy", ["step_scaling_policy_configuration", 0, "step_adjustment", 0, "scaling_adjustment"], 1, "policy.in"), "not stopped"),
     ],
     check_running.the_edge_answers_users_only: [

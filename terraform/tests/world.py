@@ -87,6 +87,6 @@ def index_of(address):
 def _walk(module):
     for resource in module.get("resources", []):
         if resource["mode"] == "managed":
-            yield Resource(resource["address"], resource["type"], resource["values"])
+            yield Resource(resource["address"], resource["type"], resource.get("values", {}))
     for child in module.get("child_modules", []):
         yield from _walk(child)

@@ -65,7 +65,7 @@ resource "aws_s3_bucket_policy" "logs" {
       {
         Sid       = "TlsOnly"
         Effect    = "Deny"
-        Principal = "*"
+        Principal = { AWS = "*" }
         Action    = "s3:*"
         Resource  = [aws_s3_bucket.logs.arn, "${aws_s3_bucket.logs.arn}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
