@@ -1,6 +1,7 @@
 """Who reaches whom: rules of security groups, routes, and both together."""
 
 import ipaddress
+import re
 
 from arrows import ARROWS, FROM_INTERNET, NEVER_FROM_TASKS, TO_INTERNET, TO_S3, rules
 
@@ -114,7 +115,15 @@ def _is_public(place):
         return False
 
 
+def groups_can_be_made(world):
+    """AWS refuses descriptions with other characters than these, and moto does not."""
+    for group in world.of("aws_security_group", "aws_vpc_security_group_ingress_rule", "aws_vpc_security_group_egress_rule"):
+        if not re.fullmatch(r"[A-Za-z0-9 ._\-:/()#,@\[\]+=&;{}!$*]{1,255}", group.get("description", "")):
+            yield f"{group.address} is described as `{group.get('description', '')}`"
+
+
 CHECKS = [
+    groups_can_be_made,
     rules_are_the_arrows,
     untrusted_code_is_shut_in,
     nothing_connects_to_tasks,

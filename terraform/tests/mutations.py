@@ -158,6 +158,10 @@ OPEN = dict(cidr_ipv4="0.0.0.0/0")
 ROLE, IN = "aws_iam_role_policy", ".identity."
 
 MUTATIONS = {
+    check_network.groups_can_be_made: [
+        ("an apostrophe", _set("aws_security_group", '["udf"]', description="somebody's"), "is described as"),
+        ("no description", _set("aws_vpc_security_group_ingress_rule", "", description=None), "is described as"),
+    ],
     check_network.rules_are_the_arrows: [
         ("a rule too many", _rule("egress", "query", "state-database", 5432), "no arrow"),
         ("a rule from an address", _rule("ingress", "dispatcher", cidr_ipv4="10.0.0.0/8"), "no arrow"),

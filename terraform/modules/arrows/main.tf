@@ -27,7 +27,7 @@ locals {
     hot_database   = "the hot data database"
     key_folder     = "the file system of signing keys"
     endpoints      = "interface endpoints for services"
-    images         = "the registry's interface endpoints, which tasks pull their image through"
+    images         = "interface endpoints of the registry, through which tasks pull their image"
   }
 
   arrows = [
