@@ -1,5 +1,8 @@
 # The folder of the keys that sign capabilities. The dispatchers of a database share it (docs/operations.md): KMS
 # certifies the keys, and this file system keeps their private halves, for the dispatcher's role alone.
+#
+# There is no backup of it, on purpose: a backup of a signing key is one more place to steal it from. A lost one is
+# replaced (`keys.when_lost: replace`).
 
 resource "aws_efs_file_system" "this" {
   encrypted       = true
@@ -7,16 +10,6 @@ resource "aws_efs_file_system" "this" {
   throughput_mode = "elastic"
 
   tags = { Name = "${var.name}-keys" }
-}
-
-# Not backed up on purpose: a backup of a signing key is one more place to steal it from. A lost one is replaced
-# (`keys.when_lost: replace`), and what it signed ends within the hour.
-resource "aws_efs_backup_policy" "this" {
-  file_system_id = aws_efs_file_system.this.id
-
-  backup_policy {
-    status = "DISABLED"
-  }
 }
 
 resource "aws_efs_mount_target" "this" {
