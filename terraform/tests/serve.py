@@ -4,11 +4,13 @@ they were sent. Nothing here decides anything that a test asserts.
     serve.py -H 127.0.0.1 -p PORT
 """
 
+import hashlib
 import json
 
 from moto import server
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.budgets.responses import BudgetsResponse
+from moto.rds.models import DBInstance
 from moto.route53resolver.models import Route53ResolverBackend
 from moto.sqs.models import Queue
 
@@ -68,7 +70,19 @@ def query_log_configurations_have_tags():
     Route53ResolverBackend._matched_arn = lambda self, resource_arn: None
 
 
+def databases_have_ids_of_their_own():
+    """moto gives every database the same resource id, by which Terraform looks for them."""
+    make = DBInstance.__init__
+
+    def made(self, *arguments, **more):
+        make(self, *arguments, **more)
+        self.dbi_resource_id = f"db-{hashlib.sha256(self.db_instance_identifier.encode()).hexdigest()[:26].upper()}"
+
+    DBInstance.__init__ = made
+
+
 if __name__ == "__main__":
+    databases_have_ids_of_their_own()
     queues_keep_who_may_redrive()
     scalable_targets_have_tags()
     budgets_say_whom_they_tell()

@@ -75,7 +75,7 @@ resource "aws_s3_bucket_policy" "logs" {
         Effect    = "Allow"
         Principal = { Service = "logging.s3.amazonaws.com" }
         Action    = "s3:PutObject"
-        Resource  = ["${aws_s3_bucket.logs.arn}/s3/*"]
+        Resource  = "${aws_s3_bucket.logs.arn}/s3/*"
         Condition = {
           ArnLike      = { "aws:SourceArn" = aws_s3_bucket.data.arn }
           StringEquals = { "aws:SourceAccount" = var.account_id }
