@@ -1,6 +1,6 @@
 # The commands of this repository. Each sets up what it needs; see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos hostile bench fuzz lint sqlx
+.PHONY: help demo test chaos hostile bench fuzz terraform lint sqlx
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ bench: ## Measure in release, one JSON line a benchmark (B=name runs one); see d
 fuzz: ## Fuzz what reads untrusted input (SECONDS_EACH=20 T=target SQL=1); see docs/fuzzing.md
 	@scripts/setup.sh fuzz
 	@SECONDS_EACH=$(SECONDS_EACH) T=$(T) SQL=$(SQL) scripts/fuzz.sh
+
+terraform: ## Apply every environment to an emulated AWS (ONLY=dev), and check it; see docs/terraform.md
+	@scripts/terraform.sh $(if $(ONLY),--only $(ONLY))
 
 lint: ## Formatting, clippy, licences and sources
 	@scripts/setup.sh lint

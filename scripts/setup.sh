@@ -4,6 +4,7 @@
 #   scripts/setup.sh test    also what the tests check against: the AWS CLI, SeaweedFS, pyarrow, pandas and polars, pinned and hashed
 #   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap, DuckDB and tpchgen-cli; prints the folder of the latter
 #   scripts/setup.sh lint    also cargo-deny
+#   scripts/setup.sh terraform   what Terraform is tested with: moto, boto3, checkov and hadolint; prints their two folders
 #   scripts/setup.sh fuzz    also a nightly compiler and cargo-fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -59,6 +60,12 @@ fi
 
 if [ "$what" = bench ]; then
     venv bench scripts/requirements-bench.txt "DuckDB and tpchgen-cli"
+fi
+
+if [ "$what" = terraform ]; then
+    venv terraform scripts/requirements-terraform.txt "moto and boto3"
+    # Apart: checkov pins other versions of the same packages.
+    venv terraform-lint scripts/requirements-terraform-lint.txt "checkov and hadolint"
 fi
 
 if [ "$what" = lint ]; then

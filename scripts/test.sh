@@ -13,6 +13,11 @@ export TRACE_TEST_WEED="$venv/bin/weed"
 cargo build --workspace --exclude trace-hostile --locked
 cargo test --workspace --exclude trace-hostile --locked
 SEEDS=0..3 TASKS=240 PROFILE=dev scripts/chaos.sh
+if command -v terraform >/dev/null; then
+    scripts/terraform.sh
+else
+    echo "test: the modules of terraform/ were not applied: terraform is not on the PATH; see docs/terraform.md" >&2
+fi
 if [ "$(id -u)" -eq 0 ]; then
     scripts/hostile.sh
 else

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Terraform's own checks, a static scan, and every environment applied to an emulated AWS; see docs/terraform.md.
+#   scripts/terraform.sh [--only dev|staging|prod|bootstrap] [--keep]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'terraform: %s\n' "$*" >&2; }
+
+if ! command -v terraform >/dev/null; then
+    say "terraform is not on the PATH. Install 1.11.4 or later from HashiCorp (https://developer.hashicorp.com/terraform/install) or your package manager, and run this again."
+    exit 1
+fi
+mapfile -t folders < <(scripts/setup.sh terraform)
+python="${folders[0]}/bin/python"
+lint="${folders[1]}/bin"
+
+# A machine without a way to the registry may have the provider in a folder, laid out as
+# `registry.terraform.io/hashicorp/aws/VERSION/PLATFORM/`: the folder six levels above the file is what `init` takes.
+version=$(sed -nE 's/^ *version *= *"= ([0-9.]+)".*/\1/p' terraform/bootstrap/versions.tf)
+if [ -z "${TRACE_TERRAFORM_PLUGINS:-}" ]; then
+    found=$(find / -xdev -path /proc -prune -o -name "terraform-provider-aws_v${version}_x5" -path "*/registry.terraform.io/hashicorp/aws/*" -not -path "*/.terraform/*" -print -quit 2>/dev/null || true)
+    [ -z "$found" ] || TRACE_TERRAFORM_PLUGINS=$(cd "$(dirname "$found")/../../../../.." && pwd)
+fi
+export TRACE_TERRAFORM_PLUGINS=${TRACE_TERRAFORM_PLUGINS:-}
+[ -n "$TRACE_TERRAFORM_PLUGINS" ] || say "the provider is fetched from the registry"
+
+terraform fmt -check -recursive -diff terraform
+"$lint/hadolint" terraform/images/Dockerfile
+say "checkov"
+"$lint/checkov" --directory terraform --framework terraform dockerfile --quiet --compact --skip-download --config-file terraform/tests/checkov.yaml
+exec "$python" -B terraform/tests/run.py "$@"

@@ -1,0 +1,90 @@
+"""A moto server with what moto 5.2 lacks and Terraform asks for while it applies: tags and attributes that are kept as
+they were sent. Nothing here decides anything that a test asserts.
+
+    serve.py -H 127.0.0.1 -p PORT
+"""
+
+import hashlib
+import json
+
+from moto import server
+from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
+from moto.budgets.responses import BudgetsResponse
+from moto.rds.models import DBInstance
+from moto.route53resolver.models import Route53ResolverBackend
+from moto.sqs.models import Queue
+
+TAGS = {}
+
+
+def queues_keep_who_may_redrive():
+    """`RedriveAllowPolicy` of SQS; and a queue's policy stays when another attribute is set."""
+    Queue.BASE_ATTRIBUTES = [*Queue.BASE_ATTRIBUTES, "RedriveAllowPolicy"]
+    Queue.redrive_allow_policy = None
+    set_attributes = Queue._set_attributes
+
+    def with_its_policy(self, attributes, now=None):
+        try:
+            policy = self.policy
+        except AttributeError:  # It is being made.
+            policy = None
+        set_attributes(self, {"Policy": policy} | attributes, now)
+
+    Queue._set_attributes = with_its_policy
+
+
+def scalable_targets_have_tags():
+    """`ListTagsForResource` of Application Auto Scaling. A test registers one target."""
+    register = ApplicationAutoScalingResponse.register_scalable_target
+
+    def registered(self):
+        TAGS["target"] = self._get_param("Tags") or TAGS.get("target", {})
+        return register(self)
+
+    ApplicationAutoScalingResponse.register_scalable_target = registered
+    ApplicationAutoScalingResponse.list_tags_for_resource = lambda self: json.dumps({"Tags": TAGS.get("target", {})})
+    ApplicationAutoScalingResponse.untag_resource = ApplicationAutoScalingResponse.tag_resource = lambda self: "{}"
+
+
+def budgets_say_whom_they_tell():
+    """`DescribeSubscribersForNotification` and `ListTagsForResource` of Budgets. A test makes one budget."""
+    create = BudgetsResponse.create_budget
+
+    def created(self):
+        TAGS["budget"] = self._get_param("ResourceTags") or []
+        TAGS["subscribers"] = self._get_param("NotificationsWithSubscribers") or []
+        return create(self)
+
+    def subscribers(self):
+        asked = self._get_param("Notification")
+        found = [s["Subscribers"] for s in TAGS["subscribers"] if s["Notification"]["NotificationType"] == asked["NotificationType"]]
+        return json.dumps({"Subscribers": found[0] if found else []})
+
+    BudgetsResponse.create_budget = created
+    BudgetsResponse.describe_subscribers_for_notification = subscribers
+    BudgetsResponse.list_tags_for_resource = lambda self: json.dumps({"ResourceTags": TAGS.get("budget", [])})
+
+
+def query_log_configurations_have_tags():
+    """Tags of query log configurations, which moto keeps and then does not find."""
+    Route53ResolverBackend._matched_arn = lambda self, resource_arn: None
+
+
+def databases_have_ids_of_their_own():
+    """moto gives every database the same resource id, by which Terraform looks for them."""
+    make = DBInstance.__init__
+
+    def made(self, *arguments, **more):
+        make(self, *arguments, **more)
+        self.dbi_resource_id = f"db-{hashlib.sha256(self.db_instance_identifier.encode()).hexdigest()[:26].upper()}"
+
+    DBInstance.__init__ = made
+
+
+if __name__ == "__main__":
+    databases_have_ids_of_their_own()
+    queues_keep_who_may_redrive()
+    scalable_targets_have_tags()
+    budgets_say_whom_they_tell()
+    query_log_configurations_have_tags()
+    server.main()
