@@ -103,7 +103,14 @@ pub async fn start(
 ) -> Result<Dispatcher, Error> {
     let db = connect(&config).await?;
     sqlx::migrate!().run(&db).await?;
-    let keys = KeyRing::open(&db, &config.key_dir, &config.keys, config.key_overlap_seconds()).await?;
+    let keys = KeyRing::open(
+        &db,
+        &config.key_dir,
+        &config.keys,
+        config.key_overlap_seconds(),
+        &config.capability_issuer,
+    )
+    .await?;
     let core = Core {
         db: db.clone(),
         wake: adapters.wake,

@@ -9,23 +9,24 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use trace_contracts::{
     KeyId,
-    keys::KeySet,
+    keys::{CERTIFICATE_MEMBER, KeySet},
     wire::authority::{KeyInfo, KeyState},
 };
 use trace_plane::{FetchKeys, KeySource, jwks::Fetching};
 
-use super::{Error, SigningKey, files};
+use super::{Error, SigningKey, files, kms::Certifier};
 use crate::{
-    config::{Keys, WhenLost},
+    config::{Keys, Root, WhenLost},
     db::{
         self,
-        keys::{KeyRow, Point},
+        keys::{Certificate, KeyRow, SigningRow},
     },
 };
 
@@ -43,6 +44,18 @@ struct Ring {
     private: Mutex<HashMap<KeyId, Arc<SigningKey>>>,
     public: Mutex<Vec<KeyRow>>,
     source: KeySource,
+    certifier: Option<Arc<Certifier>>,
+    /// How long what a key signs has to be believed at most.
+    overlap: Duration,
+}
+
+/// A key that does not sign yet.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The key.
+    pub key: Arc<SigningKey>,
+    /// What the root of trust says of it.
+    pub certificate: Option<Certificate>,
 }
 
 /// What a change of the key that signs did.
@@ -65,80 +78,162 @@ impl KeyRing {
         folder: &Path,
         settings: &Keys,
         overlap_seconds: u64,
+        issuer: &str,
     ) -> Result<Self, Error> {
+        let overlap = Duration::from_secs(overlap_seconds);
+        let certifier = match &settings.root {
+            Root::KeyFolder => None,
+            Root::Kms(config) => Some(Arc::new(Certifier::open(config, issuer, overlap).await?)),
+        };
+        let from = FromDatabase { db: db.clone(), certifier: certifier.clone() };
         let ring = Self(Arc::new(Ring {
             folder: folder.to_owned(),
             brought: settings.signing_key.clone(),
             private: Mutex::default(),
             public: Mutex::default(),
-            source: KeySource::fetched(Box::new(FromDatabase(db.clone()))),
+            source: KeySource::fetched(Box::new(from)),
+            certifier,
+            overlap,
         }));
         ring.read_private()?;
         let mut tx = db.begin().await.map_err(db::Error::from)?;
         db::keys::lock(&mut tx).await?;
-        ring.settle(&mut tx, settings, overlap_seconds).await?;
+        ring.settle(&mut tx, settings).await?;
         tx.commit().await.map_err(db::Error::from)?;
         ring.reload(&mut *db.acquire().await.map_err(db::Error::from)?).await?;
         Ok(ring)
     }
 
     /// Sees to it that a key signs, and that it is here.
-    async fn settle(&self, tx: &mut PgConnection, settings: &Keys, overlap: u64) -> Result<(), Error> {
+    async fn settle(&self, tx: &mut PgConnection, settings: &Keys) -> Result<(), Error> {
         let known = db::keys::all(tx).await?;
         let is_known = |kid: &KeyId| known.iter().any(|row| row.kid == *kid);
         if let Some(path) = &settings.signing_key {
             let key = SigningKey::read(path)?;
             if !is_known(key.id()) {
-                return self.turn_to(tx, key.id(), key.point(), overlap).await.map(drop);
+                let brought = self.certify(self.keep(key)).await?;
+                return self.turn_to(tx, &brought).await.map(drop);
             }
         }
         let signing = known.iter().find(|row| row.stopped_at.is_none());
         match signing {
-            Some(row) if self.private().contains_key(&row.kid) => Ok(()),
+            Some(row) if self.private().contains_key(&row.kid) => {
+                match db::keys::signing_row(tx, self.0.overlap.as_secs_f64()).await? {
+                    // A root has been set up since, or was away for too long.
+                    Some(signing) if !self.is_certified(&signing) => {
+                        let new = self.make().await?;
+                        self.turn_to(tx, &new).await.map(drop)
+                    }
+                    _ => Ok(()),
+                }
+            }
             Some(row) if settings.when_lost == WhenLost::Refuse => {
                 Err(Error::Lost { kid: row.kid.clone(), folder: self.0.folder.clone() })
             }
             Some(_) => {
-                let key = self.make()?;
-                self.turn_to(tx, key.id(), key.point(), overlap).await.map(drop)
+                let new = self.make().await?;
+                self.turn_to(tx, &new).await.map(drop)
             }
             None => {
                 let key = SigningKey::open(&self.0.folder)?;
                 self.keep(key);
                 self.read_private()?;
                 let first = self.private().values().find(|key| !is_known(key.id())).map(Arc::clone);
-                let first = match first {
-                    Some(key) => key,
-                    None => self.make()?,
+                let Made { key, certificate } = match first {
+                    Some(key) => self.certify(key).await?,
+                    None => self.make().await?,
                 };
-                Ok(db::keys::start(tx, first.id(), first.point()).await?)
+                Ok(db::keys::start(tx, key.id(), key.point(), certificate.as_ref()).await?)
             }
         }
     }
 
-    /// Makes a new key, which does not sign yet.
+    /// Makes a new key, which does not sign yet, and has it certified where there is a root of trust. That
+    /// may take seconds: nobody else is to wait for it meanwhile.
+    ///
+    /// # Errors
+    /// When the folder can't be used, or the root is away; no key is left then.
+    pub async fn make(&self) -> Result<Made, Error> {
+        let new = self.make_uncertified()?;
+        let certified = self.certify(Arc::clone(&new.key)).await;
+        if certified.is_err() {
+            self.discard(&new);
+        }
+        certified
+    }
+
+    /// Makes a new key that nobody certifies. Where there is a root of trust, nothing is signed until the next
+    /// key: it is for taking a key away whatever the root does.
     ///
     /// # Errors
     /// When the folder can't be used.
-    pub fn make(&self) -> Result<Arc<SigningKey>, Error> {
-        Ok(self.keep(files::make(&self.0.folder)?))
+    pub fn make_uncertified(&self) -> Result<Made, Error> {
+        Ok(Made { key: self.keep(files::make(&self.0.folder)?), certificate: None })
+    }
+
+    async fn certify(&self, key: Arc<SigningKey>) -> Result<Made, Error> {
+        let certificate = match &self.0.certifier {
+            Some(certifier) => Some(certifier.certify(key.id(), key.point()).await?),
+            None => None,
+        };
+        Ok(Made { key, certificate })
+    }
+
+    /// Forgets a key that was made and is not to sign.
+    pub fn discard(&self, made: &Made) {
+        self.private().remove(made.key.id());
+        self.remove_spent(&HashSet::from([made.key.id().clone()]));
+    }
+
+    /// Whether what this key signs now is believed to its end.
+    fn is_certified(&self, signing: &SigningRow) -> bool {
+        self.0.certifier.is_none() || signing.certified_seconds.is_some_and(|left| left > 0.0)
+    }
+
+    /// Whether the key that signs is certified, by the last look at the database: a question that costs nothing,
+    /// for those who would begin what can't be finished without a signature.
+    ///
+    /// # Errors
+    /// [`Error::Uncertified`].
+    pub fn check(&self) -> Result<(), Error> {
+        if self.0.certifier.is_none() {
+            return Ok(());
+        }
+        let rows = self.public();
+        let Some(row) = rows.iter().find(|row| row.stopped_at.is_none()) else { return Ok(()) };
+        let needed = Utc::now() + self.0.overlap;
+        let is_certified = row.certified_until.is_some_and(|until| until > needed);
+        if is_certified { Ok(()) } else { Err(Error::Uncertified(row.kid.clone())) }
+    }
+
+    /// In what time a new key is to sign: at once, when that is zero.
+    #[must_use]
+    pub fn due(&self, signing: Option<&SigningRow>, every: Duration) -> Duration {
+        let Some(signing) = signing.filter(|signing| self.is_certified(signing)) else {
+            return Duration::ZERO;
+        };
+        let left = every.as_secs_f64() - signing.age_seconds;
+        // A certificate that ends sooner is renewed sooner.
+        let left = signing.certified_seconds.map_or(left, |certified| left.min(certified / 2.0));
+        Duration::try_from_secs_f64(left).unwrap_or_default()
+    }
+
+    /// The key that signs and its times.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn signing_row(&self, conn: &mut PgConnection) -> Result<Option<SigningRow>, Error> {
+        Ok(db::keys::signing_row(conn, self.0.overlap.as_secs_f64()).await?)
     }
 
     /// Lets another key sign from now on. Its transaction must hold the lock ([`db::keys::lock`]).
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn turn_to(
-        &self,
-        tx: &mut PgConnection,
-        kid: &KeyId,
-        point: &Point,
-        overlap_seconds: u64,
-    ) -> Result<Turned, Error> {
-        let overlap = std::time::Duration::from_secs(overlap_seconds).as_secs_f64();
-        let before = db::keys::stop(tx, overlap).await?;
-        db::keys::start(tx, kid, point).await?;
-        Ok(Turned { before, now: kid.clone() })
+    pub async fn turn_to(&self, tx: &mut PgConnection, new: &Made) -> Result<Turned, Error> {
+        let before = db::keys::stop(tx, self.0.overlap.as_secs_f64()).await?;
+        db::keys::start(tx, new.key.id(), new.key.point(), new.certificate.as_ref()).await?;
+        Ok(Turned { before, now: new.key.id().clone() })
     }
 
     /// The key that signs, by the database's word of this moment.
@@ -146,9 +241,13 @@ impl KeyRing {
     /// # Errors
     /// When it is not here, or the database fails.
     pub async fn signing(&self, conn: &mut PgConnection) -> Result<Arc<SigningKey>, Error> {
-        let kid = db::keys::signing(conn).await?.ok_or_else(|| {
+        let row = self.signing_row(conn).await?.ok_or_else(|| {
             db::Error::corrupt("the keys", "none signs, although one does from the first start on")
         })?;
+        if !self.is_certified(&row) {
+            return Err(Error::Uncertified(row.kid));
+        }
+        let kid = row.kid;
         if let Some(key) = self.private().get(&kid) {
             return Ok(Arc::clone(key));
         }
@@ -164,7 +263,7 @@ impl KeyRing {
     /// When the database fails.
     pub async fn refresh(&self, conn: &mut PgConnection) -> Result<(), Error> {
         let rows = db::keys::all(conn).await?;
-        self.0.source.replace(key_set(&rows)?);
+        self.0.source.replace(key_set(&rows, self.0.certifier.as_deref())?);
         *self.public() = rows;
         Ok(())
     }
@@ -216,6 +315,9 @@ impl KeyRing {
             let mut jwk = super::jwk(&row.kid, &row.point);
             jwk["trace_state"] = serde_json::json!(state(row));
             jwk["trace_until"] = serde_json::json!(row.retires_at);
+            if let Some(certificate) = &row.certificate {
+                jwk[CERTIFICATE_MEMBER] = serde_json::json!(certificate);
+            }
             jwk
         });
         serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
@@ -290,23 +392,35 @@ fn is_believed(row: &KeyRow, now: DateTime<Utc>) -> bool {
     row.revoked_at.is_none() && row.retires_at.is_none_or(|until| until > now)
 }
 
-/// What verifies. Believed keys come first, so that many revoked ones can't push them out.
-fn key_set(rows: &[KeyRow]) -> Result<KeySet, Error> {
+/// What verifies. Believed keys come first, so that many revoked ones can't push them out. Where there is a root
+/// of trust, a row counts for nothing but its certificate: whoever writes to the database can't add a key.
+fn key_set(rows: &[KeyRow], certifier: Option<&Certifier>) -> Result<KeySet, Error> {
     let (believed, revoked): (Vec<_>, Vec<_>) =
         rows.iter().filter(|row| !row.is_retired).partition(|row| row.revoked_at.is_none());
     let keys = believed.into_iter().chain(revoked).take(2 * MAX_BELIEVED);
+    if let Some(certifier) = certifier {
+        use trace_contracts::keys::Error as E;
+        return match certifier.key_set(keys.filter_map(|row| row.certificate.as_deref())) {
+            // Then nobody is believed.
+            Err(E::Uncertified(_)) => Ok(KeySet::default()),
+            set => Ok(set?),
+        };
+    }
     let keys: Vec<_> = keys.map(|row| super::jwk(&row.kid, &row.point)).collect();
     Ok(KeySet::from_jwks(&serde_json::json!({ "keys": keys }).to_string())?)
 }
 
 /// Public halves for a token that names a key which this dispatcher has not heard of yet.
-struct FromDatabase(PgPool);
+struct FromDatabase {
+    db: PgPool,
+    certifier: Option<Arc<Certifier>>,
+}
 
 impl FetchKeys for FromDatabase {
     fn fetch(&self) -> Fetching<'_> {
         Box::pin(async {
-            let mut conn = self.0.acquire().await?;
-            Ok(key_set(&db::keys::all(&mut conn).await?)?)
+            let mut conn = self.db.acquire().await?;
+            Ok(key_set(&db::keys::all(&mut conn).await?, self.certifier.as_deref())?)
         })
     }
 }

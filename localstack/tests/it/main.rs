@@ -1,0 +1,5 @@
+//! The adapters for AWS against LocalStack. `make localstack` starts it and runs these.
+
+mod kms;
+mod sqs;
+mod sqs_faults;
