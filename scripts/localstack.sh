@@ -27,7 +27,6 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 export SQLX_OFFLINE=true
-cargo build --workspace --exclude trace-hostile --locked --bins >&2
 cargo test --workspace --exclude trace-hostile --locked --test localstack --no-run >&2
 
 # Nobody reaches the internet from there, and nothing is kept.

@@ -175,10 +175,7 @@ async fn rotate_keys(app: App) {
                 let _time_or_news = timeout_at(Instant::now() + due, news.changed()).await;
             }
             Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "no new key signs; trying again"
-                );
+                tracing::error!(error = &error as &dyn std::error::Error, "no new key signs; trying again");
                 backoff.pause().await;
             }
         }

@@ -7,6 +7,7 @@ mod hand;
 mod platform;
 mod proxy;
 mod queue;
+mod wrapper;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub use self::{
     platform::{CAPABILITY_ISSUER, Options, Platform, after, job},
     proxy::{Fault, Proxy},
     queue::Queue,
+    wrapper::Wrapper,
 };
 
 /// Longer than anything here takes.

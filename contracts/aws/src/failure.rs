@@ -98,7 +98,7 @@ impl fmt::Display for Failure {
             Kind::Identity => {
                 write!(
                     f,
-                    "{service} does not know this service's identity, or its keys have expired: check the task's role or the configured keys, and the machine's clock ({said})"
+                    "{service} refuses {call}: it does not know this service's identity, or its keys have expired. Check the task's role or the configured keys, and the machine's clock ({said})"
                 )
             }
             Kind::Missing => {

@@ -225,7 +225,9 @@ async fn a_key_is_revoked_while_kms_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_that_is_none_stops_the_start_and_says_what_to_do() {
     let emulator = Emulator::here();
-    let start = async |aws: Aws, key: &str| match Platform::start(options(aws, key, SELDOM, 3600)).await {
+    let key = RootKey::p256(&emulator).await;
+    let good = Platform::start(options(emulator.aws(), &key.id, SELDOM, 3600)).await.unwrap();
+    let start = async |aws: Aws, key: &str| match good.beside(options(aws, key, SELDOM, 3600)).await {
         Ok(_) => panic!("it starts with {key}"),
         Err(error) => match error.downcast::<StartError>() {
             Ok(StartError::Key(KeyError::Root(error))) => error.to_string(),

@@ -3,3 +3,4 @@
 mod kms;
 mod sqs;
 mod sqs_faults;
+mod wrapper;

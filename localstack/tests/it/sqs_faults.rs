@@ -56,10 +56,9 @@ async fn throttling_errors_and_cut_connections_lose_no_task() {
     let mut hand = Hand::new(&stand.platform, &stand.queue, stand.receiving.aws());
     let (state, attempts) = hand.work_off(run, 7).await.unwrap();
     assert_eq!(state, "succeeded");
-    // What was granted while the queue could not be told is a lease that this worker does not know of; none of
-    // these was lost before the claim, so that nothing ran twice.
+    // However often messages came, no task was started twice.
+    assert_eq!(attempts, 150);
     assert_eq!(stand.platform.count("select count(*) from commits").await.unwrap(), 150);
-    assert!(attempts <= 150, "{attempts}");
     stand.platform.all_sent().await.unwrap();
     assert!(stand.sending.seen("SendMessageBatch") > 9);
 }
