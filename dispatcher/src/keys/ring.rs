@@ -4,6 +4,8 @@
 //! and times are in PostgreSQL, which says which key signs; a dispatcher asks it whenever it signs, so that
 //! no two of them differ. See `docs/adr/0013-key-ring.md`.
 
+mod next;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt, fs,
@@ -21,13 +23,11 @@ use trace_contracts::{
 };
 use trace_plane::{FetchKeys, KeySource, jwks::Fetching};
 
+pub use self::next::Made;
 use super::{Error, SigningKey, files, kms::Certifier};
 use crate::{
     config::{Keys, Root, WhenLost},
-    db::{
-        self,
-        keys::{Certificate, KeyRow, SigningRow},
-    },
+    db::{self, keys::KeyRow},
 };
 
 /// Keys that are believed at the same time at most: what a verifier takes, with room to spare.
@@ -47,15 +47,6 @@ struct Ring {
     certifier: Option<Arc<Certifier>>,
     /// How long what a key signs has to be believed at most.
     overlap: Duration,
-}
-
-/// A key that does not sign yet.
-#[derive(Debug, Clone)]
-pub struct Made {
-    /// The key.
-    pub key: Arc<SigningKey>,
-    /// What the root of trust says of it.
-    pub certificate: Option<Certificate>,
 }
 
 /// What a change of the key that signs did.
@@ -118,14 +109,14 @@ impl KeyRing {
         let signing = known.iter().find(|row| row.stopped_at.is_none());
         match signing {
             Some(row) if self.private().contains_key(&row.kid) => {
-                match db::keys::signing_row(tx, self.0.overlap.as_secs_f64()).await? {
-                    // A root has been set up since, or was away for too long.
-                    Some(signing) if !self.is_certified(&signing) => {
-                        let new = self.make().await?;
-                        self.turn_to(tx, &new).await.map(drop)
-                    }
-                    _ => Ok(()),
+                let signing = self.signing_row(tx).await?;
+                let is_certified = signing.is_some_and(|signing| self.is_certified(&signing));
+                if is_certified && self.has_certified(row) {
+                    return Ok(());
                 }
+                // A root has been set up since, or another one, or it was away for too long.
+                let new = self.make().await?;
+                self.turn_to(tx, &new).await.map(drop)
             }
             Some(row) if settings.when_lost == WhenLost::Refuse => {
                 Err(Error::Lost { kid: row.kid.clone(), folder: self.0.folder.clone() })
@@ -146,84 +137,6 @@ impl KeyRing {
                 Ok(db::keys::start(tx, key.id(), key.point(), certificate.as_ref()).await?)
             }
         }
-    }
-
-    /// Makes a new key, which does not sign yet, and has it certified where there is a root of trust. That
-    /// may take seconds: nobody else is to wait for it meanwhile.
-    ///
-    /// # Errors
-    /// When the folder can't be used, or the root is away; no key is left then.
-    pub async fn make(&self) -> Result<Made, Error> {
-        let new = self.make_uncertified()?;
-        let certified = self.certify(Arc::clone(&new.key)).await;
-        if certified.is_err() {
-            self.discard(&new);
-        }
-        certified
-    }
-
-    /// Makes a new key that nobody certifies. Where there is a root of trust, nothing is signed until the next
-    /// key: it is for taking a key away whatever the root does.
-    ///
-    /// # Errors
-    /// When the folder can't be used.
-    pub fn make_uncertified(&self) -> Result<Made, Error> {
-        Ok(Made { key: self.keep(files::make(&self.0.folder)?), certificate: None })
-    }
-
-    async fn certify(&self, key: Arc<SigningKey>) -> Result<Made, Error> {
-        let certificate = match &self.0.certifier {
-            Some(certifier) => Some(certifier.certify(key.id(), key.point()).await?),
-            None => None,
-        };
-        Ok(Made { key, certificate })
-    }
-
-    /// Forgets a key that was made and is not to sign.
-    pub fn discard(&self, made: &Made) {
-        self.private().remove(made.key.id());
-        self.remove_spent(&HashSet::from([made.key.id().clone()]));
-    }
-
-    /// Whether what this key signs now is believed to its end.
-    fn is_certified(&self, signing: &SigningRow) -> bool {
-        self.0.certifier.is_none() || signing.certified_seconds.is_some_and(|left| left > 0.0)
-    }
-
-    /// Whether the key that signs is certified, by the last look at the database: a question that costs nothing,
-    /// for those who would begin what can't be finished without a signature.
-    ///
-    /// # Errors
-    /// [`Error::Uncertified`].
-    pub fn check(&self) -> Result<(), Error> {
-        if self.0.certifier.is_none() {
-            return Ok(());
-        }
-        let rows = self.public();
-        let Some(row) = rows.iter().find(|row| row.stopped_at.is_none()) else { return Ok(()) };
-        let needed = Utc::now() + self.0.overlap;
-        let is_certified = row.certified_until.is_some_and(|until| until > needed);
-        if is_certified { Ok(()) } else { Err(Error::Uncertified(row.kid.clone())) }
-    }
-
-    /// In what time a new key is to sign: at once, when that is zero.
-    #[must_use]
-    pub fn due(&self, signing: Option<&SigningRow>, every: Duration) -> Duration {
-        let Some(signing) = signing.filter(|signing| self.is_certified(signing)) else {
-            return Duration::ZERO;
-        };
-        let left = every.as_secs_f64() - signing.age_seconds;
-        // A certificate that ends sooner is renewed sooner.
-        let left = signing.certified_seconds.map_or(left, |certified| left.min(certified / 2.0));
-        Duration::try_from_secs_f64(left).unwrap_or_default()
-    }
-
-    /// The key that signs and its times.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn signing_row(&self, conn: &mut PgConnection) -> Result<Option<SigningRow>, Error> {
-        Ok(db::keys::signing_row(conn, self.0.overlap.as_secs_f64()).await?)
     }
 
     /// Lets another key sign from now on. Its transaction must hold the lock ([`db::keys::lock`]).

@@ -249,3 +249,22 @@ async fn a_root_that_is_none_stops_the_start_and_says_what_to_do() {
     let said = start(proxy.aws(), &rsa.id).await;
     assert!(said.contains("KMS") && said.contains("add the action to its role"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_root_of_today_does_not_certify_signs_no_more_after_a_start() {
+    let emulator = Emulator::here();
+    let platform = Platform::start(Options::default()).await.unwrap();
+    let mut before = signing(&platform).await;
+    for _ in 0..2 {
+        let key = RootKey::p256(&emulator).await;
+        let next = platform.beside(options(emulator.aws(), &key.id, SELDOM, 3600)).await.unwrap();
+        let now = signing(&next).await;
+        assert_ne!(now, before, "it was certified by nobody, or by another root");
+        let published = jwks(&next).await.to_string();
+        let keys = KeySet::from_certified_jwks(&published, &key.root().await, CAPABILITY_ISSUER).unwrap();
+        assert!(keys.has(&now) && !keys.has(&before));
+        let again = platform.beside(options(emulator.aws(), &key.id, SELDOM, 3600)).await.unwrap();
+        assert_eq!(signing(&again).await, now, "one that is certified goes on");
+        before = now;
+    }
+}
