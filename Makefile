@@ -1,6 +1,6 @@
 # The commands of this repository. Each sets up what it needs; see scripts/setup.sh.
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos hostile bench fuzz terraform lint sqlx
+.PHONY: help demo test localstack chaos hostile bench fuzz terraform lint sqlx
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,6 +13,10 @@ demo: ## Build, start the platform, run the demo DAG on real data, print its res
 test: ## Every test, with the real parts that they need
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+localstack: ## The adapters for AWS (SQS, KMS) against LocalStack, which is set up, started and ended; see docs/aws.md
+	@scripts/setup.sh run
+	@scripts/localstack.sh $(if $(ONLY),$(ONLY))
 
 chaos: ## Break whole platforms as seeds say (SEEDS=0..100 TASKS=2000), and check them; see docs/chaos.md
 	@scripts/setup.sh run

@@ -3,6 +3,7 @@
 #   scripts/setup.sh run     to build and run: a C compiler, PostgreSQL, python3
 #   scripts/setup.sh test    also what the tests check against: the AWS CLI, SeaweedFS, pyarrow, pandas and polars, pinned and hashed
 #   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap, DuckDB and tpchgen-cli; prints the folder of the latter
+#   scripts/setup.sh localstack  also LocalStack, pinned and hashed; prints its folder
 #   scripts/setup.sh lint    also cargo-deny
 #   scripts/setup.sh terraform   what Terraform is tested with: moto, boto3, checkov and hadolint; prints their two folders
 #   scripts/setup.sh fuzz    also a nightly compiler and cargo-fuzz
@@ -39,16 +40,21 @@ if [ "$what" = bench ]; then
 fi
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
 
-# A folder of Python programs, pinned and hashed: venv PREFIX REQUIREMENTS WHAT sets it up and prints it.
+# A folder of Python programs, pinned and hashed: venv PREFIX REQUIREMENTS WHAT [PIP OPTIONS] sets it up and
+# prints it. What is built from source is built by what BUILD_WITH pins, and by nothing that pip would fetch.
 venv() {
-    local folder
-    folder="$cache/$1-$(sha256sum "$2" | cut -c1-16)"
+    local folder prefix=$1 requirements=$2 what=$3
+    shift 3
+    folder="$cache/$prefix-$(sha256sum "$requirements" | cut -c1-16)"
     if [ ! -e "$folder/.complete" ]; then
         python3 -m venv --help >/dev/null 2>&1 && python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
-        say "setting up $3 in $folder"
+        say "setting up $what in $folder"
         rm -rf "$folder"
         python3 -m venv "$folder"
-        "$folder/bin/pip" install --quiet --require-hashes --only-binary :all: -r "$2" >&2
+        if [ -n "${BUILD_WITH:-}" ]; then
+            "$folder/bin/pip" install --quiet --require-hashes --only-binary :all: -r "$BUILD_WITH" >&2
+        fi
+        "$folder/bin/pip" install --quiet --require-hashes --only-binary :all: "$@" -r "$requirements" >&2
         touch "$folder/.complete"
     fi
     printf '%s\n' "$folder"
@@ -56,6 +62,12 @@ venv() {
 
 if [ "$what" = test ]; then
     venv venv scripts/requirements-test.txt "the AWS CLI, SeaweedFS, pyarrow, pandas and polars" >/dev/null
+fi
+
+if [ "$what" = localstack ]; then
+    # Four small packages of LocalStack are published as source alone.
+    BUILD_WITH=scripts/requirements-localstack-build.txt venv localstack scripts/requirements-localstack.txt \
+        "LocalStack (once, a few minutes)" --no-build-isolation --no-binary airspeed-ext,crontab,jsonpath-rw,tailer
 fi
 
 if [ "$what" = bench ]; then

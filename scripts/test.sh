@@ -12,6 +12,7 @@ export TRACE_TEST_WEED="$venv/bin/weed"
 (cd dags/data && sha256sum --check --quiet SHA256SUMS)
 cargo build --workspace --exclude trace-hostile --locked
 cargo test --workspace --exclude trace-hostile --locked
+scripts/localstack.sh
 SEEDS=0..3 TASKS=240 PROFILE=dev scripts/chaos.sh
 if command -v terraform >/dev/null; then
     scripts/terraform.sh

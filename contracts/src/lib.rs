@@ -4,6 +4,7 @@
 //! part that makes it true lives elsewhere. Values that come from outside are parsed into these
 //! types once, at the edge, and prove themselves from there on.
 
+pub mod certificate;
 pub mod digest;
 pub mod grant;
 pub mod id;

@@ -11,6 +11,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use trace_contracts::AttemptId;
+use trace_plane::Backoff;
 
 use crate::{
     App, authority,
@@ -33,11 +34,15 @@ pub(crate) fn start(app: &App) -> Vec<JoinHandle<()>> {
         app.liveness.clone(),
         app.shutdown.clone(),
     );
+    let (core, db, signals) = (app.core.clone(), app.db.clone(), app.signals.clone());
+    let sending = async move { core.wake.keep_sending(&db, &signals).await };
     vec![
         tokio::spawn(hearing),
+        tokio::spawn(until_shutdown(app.clone(), sending)),
         tokio::spawn(until_shutdown(app.clone(), keep_house(app.clone()))),
         tokio::spawn(until_shutdown(app.clone(), revoke(app.clone()))),
         tokio::spawn(until_shutdown(app.clone(), follow_authority(app.clone()))),
+        tokio::spawn(until_shutdown(app.clone(), rotate_keys(app.clone()))),
     ]
 }
 
@@ -152,6 +157,27 @@ async fn follow_authority(app: App) {
         }
         if news.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Lets new keys sign in time. While the root of trust is away, the key that signs goes on until its
+/// certificate ends.
+async fn rotate_keys(app: App) {
+    let Some(every) = app.config.keys.rotate_every() else { return };
+    let mut news = app.signals.authority();
+    let mut backoff = Backoff::default();
+    loop {
+        news.mark_unchanged();
+        match authority::keys::rotate_when_due(&app, every).await {
+            Ok(due) => {
+                backoff = Backoff::default();
+                let _time_or_news = timeout_at(Instant::now() + due, news.changed()).await;
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "no new key signs; trying again");
+                backoff.pause().await;
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
 use url::Url;
 
-use crate::credentials::Source;
+use crate::{credentials::Source, keys::kms, queue};
 
 /// The dispatcher's configuration. Unknown fields are refused, secrets have no defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Config {
     /// Where tasks' sessions of the object store come from.
     #[serde(default)]
     pub credentials: Source,
+    /// How workers hear of tasks that are ready.
+    #[serde(default)]
+    pub wake_ups: queue::Source,
     /// Leases, retries and tokens.
     #[serde(default)]
     pub limits: Limits,
@@ -52,6 +55,34 @@ pub struct Keys {
     pub overlap_seconds: u64,
     /// What to do at the start when the key that signs is not in the key folder.
     pub when_lost: WhenLost,
+    /// What certifies keys; without it they are believed because of where they are published.
+    pub root: Root,
+    /// A new key signs after so many seconds. Absent: an hour where a root certifies keys, and else only when
+    /// an admin says so.
+    pub rotate_every_seconds: Option<u64>,
+}
+
+/// The root of trust of the keys that sign.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Root {
+    /// The key folder itself.
+    #[default]
+    KeyFolder,
+    /// A key of KMS, which never leaves it.
+    Kms(Box<kms::Config>),
+}
+
+impl Keys {
+    /// How long a key signs, if there is a limit.
+    #[must_use]
+    pub fn rotate_every(&self) -> Option<Duration> {
+        let by_root = match self.root {
+            Root::KeyFolder => None,
+            Root::Kms(_) => Some(3600),
+        };
+        self.rotate_every_seconds.or(by_root).map(|seconds| Duration::from_secs(seconds.max(1)))
+    }
 }
 
 /// What to do without the key that signs.
@@ -66,7 +97,14 @@ pub enum WhenLost {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { platform_org: None, signing_key: None, overlap_seconds: 0, when_lost: WhenLost::Refuse }
+        Self {
+            platform_org: None,
+            signing_key: None,
+            overlap_seconds: 0,
+            when_lost: WhenLost::Refuse,
+            root: Root::KeyFolder,
+            rotate_every_seconds: None,
+        }
     }
 }
 
@@ -298,6 +336,26 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
         assert!(read("aws").is_ok());
         let wrong = read("aws-cn").unwrap_err().to_string();
         assert!(wrong.contains("is in the partition aws-cn and `role_arn` in aws"), "{wrong}");
+    }
+
+    #[test]
+    fn wake_ups_go_to_a_queue_when_one_is_given() {
+        let plain: Config = serde_saphyr::from_str(YAML).unwrap();
+        assert!(matches!(plain.wake_ups, queue::Source::Postgres));
+        let at = |sqs: &str| {
+            serde_saphyr::from_str::<Config>(&format!("{YAML}wake_ups: {{ sqs: {{ {sqs} }} }}\n"))
+        };
+        let queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/trace-process";
+        let config =
+            at(&format!("aws: {{ region: eu-central-1 }}, queues: {{ process: '{queue}' }}")).unwrap();
+        let queue::Source::Sqs(sqs) = &config.wake_ups else { panic!("{config:?}") };
+        assert_eq!((sqs.queues.process.as_str(), sqs.resend_after_seconds), (queue, 60));
+        for bad in
+            ["queues: { process: 'https://x/1/q' }", "aws: { region: x }", "aws: { region: x }, queues: {}"]
+        {
+            assert!(at(bad).is_err(), "{bad}");
+        }
+        assert!(at("aws: { region: x, endpoint: 'http://10.0.0.1/' }, queues: { process: 'q' }").is_err());
     }
 
     #[test]

@@ -108,7 +108,14 @@ pub async fn start(
     let db = connect(&config, config.database_connections).await?;
     let hot = connect(&config, HOT_CONNECTIONS).await?;
     sqlx::migrate!().run(&db).await?;
-    let keys = KeyRing::open(&db, &config.key_dir, &config.keys, config.key_overlap_seconds()).await?;
+    let keys = KeyRing::open(
+        &db,
+        &config.key_dir,
+        &config.keys,
+        config.key_overlap_seconds(),
+        &config.capability_issuer,
+    )
+    .await?;
     let core = Core {
         db: db.clone(),
         wake: adapters.wake,

@@ -19,7 +19,7 @@ use crate::{
     mint::Minter,
     objects::Objects,
     outputs::OutputLister,
-    queue::{Signals, WakeUps, postgres::PgWakeUps},
+    queue::{Signals, WakeUps},
     task::Core,
 };
 
@@ -37,14 +37,14 @@ pub struct Adapters {
 }
 
 impl Adapters {
-    /// Lists outputs in the configured object store, wakes workers through the database, and mints
-    /// sessions with `credentials`.
+    /// Lists outputs in the configured object store, wakes workers as configured, and mints sessions
+    /// with `credentials`.
     #[must_use]
     pub fn new(config: &Config, credentials: Arc<dyn CredentialMinter>) -> Self {
         let objects = Objects::new(&config.object_store);
         let blobs = Arc::new(StoredBlobs::new(objects.clone()));
         let lister = crate::outputs::S3Lister::new(objects, config.limits.output_objects);
-        Self { credentials, outputs: Arc::new(lister), blobs, wake: Arc::new(PgWakeUps) }
+        Self { credentials, outputs: Arc::new(lister), blobs, wake: config.wake_ups.adapter() }
     }
 }
 

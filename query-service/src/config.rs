@@ -17,6 +17,10 @@ pub struct Config {
     pub identity: Secret<String>,
     /// Who signs capability tokens.
     pub capabilities: Issuer,
+    /// The public half of the root of trust, in a PEM file: then those keys of capabilities are believed that it
+    /// certifies, and no others. Absent: all that are published.
+    #[serde(default)]
+    pub capability_root: Option<PathBuf>,
     /// Who signs users' tokens.
     pub users: Issuer,
     /// The object store that holds the datasets.

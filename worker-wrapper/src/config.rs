@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
 use url::Url;
 
-use crate::sandbox::SandboxConfig;
+use crate::{sandbox::SandboxConfig, wakeups::Source};
 
 /// A wrapper's configuration. `trace up` fills it in; the binary reads it from a JSON file.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Config {
     /// How long a claim waits for work, in milliseconds; at most 30,000.
     #[serde(default = "default_claim_wait_ms")]
     pub claim_wait_ms: u64,
+    /// Where wake-ups come from.
+    #[serde(default)]
+    pub wake_ups: Source,
     /// How long running attempts may go on once the wrapper is told to stop, in milliseconds.
     #[serde(default = "default_drain_ms")]
     pub drain_ms: u64,
@@ -252,5 +255,19 @@ mod tests {
             assert!(error.to_string().contains(address), "{error}");
         }
         assert!(parse(&FILE.replace(": 4", ": 0"), Some("x")).is_err(), "no slots at all");
+    }
+
+    #[test]
+    fn wake_ups_come_from_a_queue_when_one_is_given() {
+        assert!(matches!(parse(FILE, Some("x")).unwrap().wake_ups, Source::Dispatcher));
+        let with = |sqs: &str| {
+            parse(&FILE.replacen('{', &format!(r#"{{"wake_ups": {{"sqs": {{{sqs}}}}},"#), 1), Some("x"))
+        };
+        let queues = r#""queue": "https://sqs/1/q", "dead_letters": "https://sqs/1/dlq""#;
+        let config = with(&format!(r#""aws": {{"region": "x"}}, {queues}"#)).unwrap();
+        assert!(matches!(config.wake_ups, Source::Sqs(sqs) if sqs.queue == "https://sqs/1/q"));
+        assert!(with(queues).is_err() && with(r#""aws": {"region": "x"}"#).is_err());
+        let plain = format!(r#""aws": {{"region": "x", "endpoint": "http://10.0.0.1/"}}, {queues}"#);
+        assert!(with(&plain).unwrap_err().to_string().contains("without TLS"));
     }
 }

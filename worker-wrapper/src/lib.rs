@@ -9,7 +9,6 @@
 //! does for a task, it does with that task's capability.
 
 mod attempt;
-mod backoff;
 mod cache;
 mod claim;
 mod completions;
@@ -35,6 +34,8 @@ pub mod fuzzing {
         sandbox::forward,
     };
 }
+
+use trace_plane::backoff;
 
 pub use config::Config;
 pub use worker::{Error, run, run_with};

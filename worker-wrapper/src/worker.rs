@@ -10,7 +10,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use trace_contracts::wire::worker::Lease;
+use trace_contracts::wire::{limit::BATCH_ITEMS, worker::Lease};
 
 use crate::{
     attempt::{self, Platform},
@@ -25,7 +25,7 @@ use crate::{
     leases::Leases,
     slots::{Room, Slots},
     task_api::TaskApi,
-    wakeups::{self, LongPoll, WakeUps},
+    wakeups::{self, Answered, WakeUp, WakeUps},
     workspace::{self, Workspace},
 };
 
@@ -76,7 +76,7 @@ enum Round {
 /// sandbox needs, nothing is ever run.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let launcher = Arc::new(ProcessLauncher::start(&config).await?);
-    let wakeups = Box::new(LongPoll::new(config.claim_wait()));
+    let wakeups = config.wake_ups.adapter(config.claim_wait());
     run_with(config, launcher, wakeups, shutdown).await
 }
 
@@ -157,18 +157,21 @@ impl Worker {
             woken = woken => woken,
             () = shutdown.cancelled() => return Ok(()),
         };
-        let woken = woken?;
-        match claim(&self.platform.dispatcher, woken.hint, room.places(), shutdown).await? {
+        let WakeUp { hint, messages } = woken?;
+        let asked_for = room.places().min(BATCH_ITEMS);
+        let answered = match claim(&self.platform.dispatcher, hint, asked_for, shutdown).await? {
             Claimed::Leases { leases, asked_at } => {
                 self.health.set(Doing::Claiming);
+                let granted = leases.iter().map(|lease| lease.launch.task).collect();
                 self.start(leases, asked_at, room);
+                Answered::of(messages, asked_for, &granted)
             }
             Claimed::Stopping(leases) => {
                 self.give_back(leases);
                 return Ok(());
             }
-        }
-        if let Err(error) = wakeups.acknowledge(woken.receipts).await {
+        };
+        if let Err(error) = wakeups.acknowledge(answered).await {
             tracing::warn!(%error, "a wake-up will come again");
         }
         Ok(())

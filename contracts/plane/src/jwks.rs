@@ -8,7 +8,7 @@ use std::{
 };
 
 use reqwest::Url;
-use trace_contracts::{ErrorCode, keys::KeySet};
+use trace_contracts::{ErrorCode, certificate::Root, keys::KeySet};
 
 use crate::{Refusal, Reply};
 
@@ -68,6 +68,16 @@ enum TooSoon {
 struct JwksUrl {
     url: Url,
     http: reqwest::Client,
+    certified: Option<Certified>,
+}
+
+/// What has to certify keys: the root of trust, and for which issuer.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    /// The public half of the root of trust.
+    pub root: Root,
+    /// `iss` of the tokens that the keys sign.
+    pub issuer: String,
 }
 
 /// Why a JWKS address gave no keys.
@@ -91,8 +101,18 @@ impl KeySource {
     /// The keys of a JWKS address, fetched when first needed.
     #[must_use]
     pub fn jwks_url(url: Url) -> Self {
+        Self::at(url, None)
+    }
+
+    /// The keys of a JWKS address that are certified; whoever stands behind the address need not be believed.
+    #[must_use]
+    pub fn certified_jwks_url(url: Url, certified: Certified) -> Self {
+        Self::at(url, Some(certified))
+    }
+
+    fn at(url: Url, certified: Option<Certified>) -> Self {
         let http = crate::client::http_client(Duration::from_secs(5));
-        Self::fetched(Box::new(JwksUrl { url, http }))
+        Self::fetched(Box::new(JwksUrl { url, http, certified }))
     }
 
     /// The keys that `from` gives, fetched when first needed.
@@ -193,6 +213,9 @@ impl JwksUrl {
         let response = self.http.get(self.url.clone()).send().await?.error_for_status()?;
         let bytes = crate::client::read_capped(response, MAX_JWKS_BYTES).await?.ok_or(Error::Document)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| Error::Document)?;
-        Ok(KeySet::from_jwks(text)?)
+        Ok(match &self.certified {
+            Some(Certified { root, issuer }) => KeySet::from_certified_jwks(text, root, issuer)?,
+            None => KeySet::from_jwks(text)?,
+        })
     }
 }

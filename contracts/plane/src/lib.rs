@@ -3,6 +3,7 @@
 //! routes for planes.
 
 pub mod auth;
+pub mod backoff;
 pub mod body;
 pub mod client;
 pub mod jwks;
@@ -12,9 +13,10 @@ pub mod serve;
 pub mod telemetry;
 
 pub use auth::{Verifier, bearer};
+pub use backoff::Backoff;
 pub use body::Body;
 pub use client::PlaneClient;
-pub use jwks::{FetchKeys, KeySource};
+pub use jwks::{Certified, FetchKeys, KeySource};
 pub use liveness::{Hold, Live, Liveness};
 pub use refusal::{Refusal, Reply};
 pub use serve::serve;

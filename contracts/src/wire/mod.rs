@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod limits;
 pub mod plane;
+pub mod queue;
 pub mod task;
 pub mod user;
 pub mod why;

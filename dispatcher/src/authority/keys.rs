@@ -1,5 +1,7 @@
 //! Another key signs; or nothing that a key signed is believed any more.
 
+use std::time::Duration;
+
 use sqlx::PgConnection;
 use trace_contracts::{KeyId, UserId, wire::worker::FailureReason};
 
@@ -11,8 +13,8 @@ use crate::{
         notify::Channel,
     },
     keys::{
-        self, SigningKey,
-        ring::{Turned, has_room},
+        self,
+        ring::{Made, Turned, has_room},
     },
     task::{self, take_back::BATCH},
 };
@@ -39,28 +41,87 @@ impl From<db::Error> for Error {
     }
 }
 
-/// Lets a new key sign. What the one before it signed is believed until the overlap is over.
+/// Lets a new key sign, which was made before the transaction: its file has reached the disk, and the root of
+/// trust has certified it, while nobody waited. What the key before it signed is believed until the overlap is
+/// over.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn rotate(tx: &mut PgConnection, app: &App) -> Result<Turned, Error> {
+pub async fn rotate(tx: &mut PgConnection, app: &App, new: &Made) -> Result<Turned, Error> {
     db::keys::lock(tx).await?;
     if !has_room(&db::keys::all(tx).await?) {
         return Err(Error::TooMany);
     }
-    turn(tx, app).await
+    turn(tx, app, new).await
 }
 
-/// The file of the new key is there, and has reached the disk, before the database says that it signs.
-async fn turn(tx: &mut PgConnection, app: &App) -> Result<Turned, Error> {
-    let key: std::sync::Arc<SigningKey> = app.keys.make()?;
-    let turned = app.keys.turn_to(tx, key.id(), key.point(), app.config.key_overlap_seconds()).await?;
+async fn turn(tx: &mut PgConnection, app: &App, new: &Made) -> Result<Turned, Error> {
+    let turned = app.keys.turn_to(tx, new).await?;
     db::notify::send(tx, Channel::Authority).await?;
     Ok(turned)
 }
 
-/// Revokes a key: what it signed is refused from the commit on. When it is the one that signs, a new one
-/// does from then on. Revoking a key twice changes nothing.
+/// Lets a new key sign where one has signed for long enough, or is not certified for long enough. Answers in
+/// what time the next one is to.
+///
+/// # Errors
+/// When the root of trust is away, among others; the key that signs goes on then.
+pub async fn rotate_when_due(app: &App, every: Duration) -> Result<Duration, Error> {
+    let due = look(app, &mut *app.db.acquire().await.map_err(db::Error::from)?, every).await?;
+    if due > Duration::ZERO {
+        return Ok(due);
+    }
+    let new = app.keys.make().await?;
+    let rotated = async {
+        let mut tx = app.db.begin().await.map_err(db::Error::from)?;
+        db::keys::lock(&mut tx).await?;
+        // Another dispatcher may have been faster.
+        if look(app, &mut tx, every).await? > Duration::ZERO {
+            return Ok(None);
+        }
+        let turned = rotate(&mut tx, app, &new).await?;
+        tx.commit().await.map_err(db::Error::from)?;
+        Ok(Some(turned))
+    };
+    match rotated.await {
+        Ok(Some(turned)) => {
+            tracing::info!(now = %turned.now, before = turned.before.as_ref().map(KeyId::as_str), "a new key signs");
+        }
+        Ok(None) => app.keys.discard(&new),
+        Err(error) => {
+            app.keys.discard(&new);
+            return Err(error);
+        }
+    }
+    look(app, &mut *app.db.acquire().await.map_err(db::Error::from)?, every).await
+}
+
+async fn look(app: &App, conn: &mut PgConnection, every: Duration) -> Result<Duration, Error> {
+    Ok(app.keys.due(app.keys.signing_row(conn).await?.as_ref(), every))
+}
+
+/// A key to sign after the one that is to be revoked, if that one signs. A root of trust that is away does not
+/// hold a revocation up: nothing is signed then until it is back.
+///
+/// # Errors
+/// When the database fails, or the key folder can't be used.
+pub async fn successor_of(app: &App, kid: &KeyId) -> Result<Option<Made>, Error> {
+    let signing = db::keys::signing(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;
+    if signing.as_ref() != Some(kid) {
+        return Ok(None);
+    }
+    match app.keys.make().await {
+        Ok(made) => Ok(Some(made)),
+        Err(error @ keys::Error::Root(_)) => {
+            tracing::error!(%error, "a key is revoked, and nothing is signed until the next one is certified");
+            Ok(Some(app.keys.make_uncertified()?))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Revokes a key: what it signed is refused from the commit on. When it is the one that signs, its successor
+/// ([`successor_of`]) does from then on. Revoking a key twice changes nothing.
 ///
 /// # Errors
 /// See [`Error`].
@@ -70,10 +131,17 @@ pub async fn revoke(
     kid: &KeyId,
     by: UserId,
     reason: &str,
+    successor: Option<Made>,
 ) -> Result<Revoked, Error> {
     db::keys::lock(tx).await?;
     if db::keys::signing(tx).await?.as_ref() == Some(kid) {
-        turn(tx, app).await?;
+        let new = match successor {
+            Some(made) => made,
+            None => app.keys.make_uncertified().map_err(Error::Key)?,
+        };
+        turn(tx, app, &new).await?;
+    } else if let Some(made) = successor {
+        app.keys.discard(&made);
     }
     let revoked = db::keys::revoke(tx, kid, by, reason).await?;
     match revoked {

@@ -25,6 +25,31 @@ pub struct KeyRow {
     pub reason: Option<String>,
     /// Whether its time is up, by the database's clock.
     pub is_retired: bool,
+    /// What the root of trust says of it.
+    pub certificate: Option<String>,
+    /// When its certificate ends.
+    pub certified_until: Option<DateTime<Utc>>,
+}
+
+/// What the root of trust says of a key.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// As it is published.
+    pub text: String,
+    /// Not believed from then on.
+    pub until: DateTime<Utc>,
+}
+
+/// The key that signs.
+#[derive(Debug, Clone)]
+pub struct SigningRow {
+    /// The key.
+    pub kid: KeyId,
+    /// Seconds until what it signs may not be believed to its end any more; negative from then on, and where
+    /// nobody certifies it.
+    pub certified_seconds: Option<f64>,
+    /// For how many seconds it has signed.
+    pub age_seconds: f64,
 }
 
 /// A point on P-256, its coordinates in Base64 for addresses.
@@ -59,7 +84,7 @@ pub async fn lock(conn: &mut PgConnection) -> Result<(), Error> {
 pub async fn all(conn: &mut PgConnection) -> Result<Vec<KeyRow>, Error> {
     let found = sqlx::query!(
         r#"-- keys::all
-        select kid, x, y, signs_from, stopped_at, retires_at, revoked_at, reason,
+        select kid, x, y, signs_from, stopped_at, retires_at, revoked_at, reason, certificate, certified_until,
             coalesce(retires_at <= now(), false) as "is_retired!"
         from signing_keys order by stopped_at desc nulls first, signs_from desc"#
     )
@@ -77,6 +102,8 @@ pub async fn all(conn: &mut PgConnection) -> Result<Vec<KeyRow>, Error> {
                 revoked_at: row.revoked_at,
                 reason: row.reason,
                 is_retired: row.is_retired,
+                certificate: row.certificate,
+                certified_until: row.certified_until,
             })
         })
         .collect()
@@ -87,24 +114,53 @@ pub async fn all(conn: &mut PgConnection) -> Result<Vec<KeyRow>, Error> {
 /// # Errors
 /// When the database fails.
 pub async fn signing(conn: &mut PgConnection) -> Result<Option<KeyId>, Error> {
-    let found =
-        sqlx::query_scalar!("-- keys::signing\nselect kid from signing_keys where stopped_at is null")
-            .fetch_optional(conn)
-            .await?;
-    found.as_deref().map(kid).transpose()
+    Ok(signing_row(conn, 0.0).await?.map(|row| row.kid))
+}
+
+/// The same with its times. What it signs is to be believed for `life_seconds`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn signing_row(conn: &mut PgConnection, life_seconds: f64) -> Result<Option<SigningRow>, Error> {
+    let found = sqlx::query!(
+        r#"-- keys::signing_row
+        select kid, extract(epoch from clock_timestamp() - signs_from)::double precision as "age_seconds!",
+            extract(epoch from certified_until - clock_timestamp())::double precision - $1 as certified_seconds
+        from signing_keys where stopped_at is null"#,
+        life_seconds
+    )
+    .fetch_optional(conn)
+    .await?;
+    found
+        .map(|row| {
+            Ok(SigningRow {
+                kid: kid(&row.kid)?,
+                certified_seconds: row.certified_seconds,
+                age_seconds: row.age_seconds,
+            })
+        })
+        .transpose()
 }
 
 /// The key that signs from now on. Whoever signed has to be stopped before.
 ///
 /// # Errors
 /// When the database fails, or another key signs.
-pub async fn start(conn: &mut PgConnection, new: &KeyId, point: &Point) -> Result<(), Error> {
+pub async fn start(
+    conn: &mut PgConnection,
+    new: &KeyId,
+    point: &Point,
+    certificate: Option<&Certificate>,
+) -> Result<(), Error> {
     sqlx::query!(
         "-- keys::start
-        insert into signing_keys (kid, x, y, signs_from) values ($1, $2, $3, clock_timestamp())",
+        insert into signing_keys (kid, x, y, signs_from, certificate, certified_until)
+        values ($1, $2, $3, clock_timestamp(), $4, $5)",
         new.as_str(),
         point.x,
-        point.y
+        point.y,
+        certificate.map(|certificate| certificate.text.as_str()),
+        certificate.map(|certificate| certificate.until)
     )
     .execute(conn)
     .await?;

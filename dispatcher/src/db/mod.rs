@@ -19,6 +19,7 @@ pub mod logs;
 pub mod manifests;
 pub mod notify;
 pub mod org_limits;
+pub mod outbox;
 pub mod ready;
 pub mod runs;
 pub mod runs_read;

@@ -1,6 +1,7 @@
 //! Keys that sign, each in a file that nobody else can read, and the ring of those that sign capabilities.
 
 mod files;
+pub mod kms;
 pub mod ring;
 
 use std::{
@@ -88,6 +89,14 @@ pub enum Error {
         /// The key folder.
         folder: PathBuf,
     },
+    /// The root of trust does not certify a key.
+    #[error("the root of trust certifies no key that signs capabilities: {0}")]
+    Root(#[from] kms::Error),
+    /// The key that signs is not certified, or not for long enough.
+    #[error(
+        "the key `{0}` is not certified by the root of trust for as long as a token lives, so that nobody would believe what it signs: a new key is certified as soon as KMS answers; see this dispatcher's log for what it says"
+    )]
+    Uncertified(KeyId),
     /// The keys in the database make no key set.
     #[error("the keys in the database make no key set")]
     Set(#[from] trace_contracts::keys::Error),

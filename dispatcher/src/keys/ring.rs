@@ -4,29 +4,30 @@
 //! and times are in PostgreSQL, which says which key signs; a dispatcher asks it whenever it signs, so that
 //! no two of them differ. See `docs/adr/0013-key-ring.md`.
 
+mod next;
+
 use std::{
     collections::{HashMap, HashSet},
     fmt, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use trace_contracts::{
     KeyId,
-    keys::KeySet,
+    keys::{CERTIFICATE_MEMBER, KeySet},
     wire::authority::{KeyInfo, KeyState},
 };
 use trace_plane::{FetchKeys, KeySource, jwks::Fetching};
 
-use super::{Error, SigningKey, files};
+pub use self::next::Made;
+use super::{Error, SigningKey, files, kms::Certifier};
 use crate::{
-    config::{Keys, WhenLost},
-    db::{
-        self,
-        keys::{KeyRow, Point},
-    },
+    config::{Keys, Root, WhenLost},
+    db::{self, keys::KeyRow},
 };
 
 /// Keys that are believed at the same time at most: what a verifier takes, with room to spare.
@@ -43,6 +44,9 @@ struct Ring {
     private: Mutex<HashMap<KeyId, Arc<SigningKey>>>,
     public: Mutex<Vec<KeyRow>>,
     source: KeySource,
+    certifier: Option<Arc<Certifier>>,
+    /// How long what a key signs has to be believed at most.
+    overlap: Duration,
 }
 
 /// What a change of the key that signs did.
@@ -65,80 +69,84 @@ impl KeyRing {
         folder: &Path,
         settings: &Keys,
         overlap_seconds: u64,
+        issuer: &str,
     ) -> Result<Self, Error> {
+        let overlap = Duration::from_secs(overlap_seconds);
+        let certifier = match &settings.root {
+            Root::KeyFolder => None,
+            Root::Kms(config) => Some(Arc::new(Certifier::open(config, issuer, overlap).await?)),
+        };
+        let from = FromDatabase { db: db.clone(), certifier: certifier.clone() };
         let ring = Self(Arc::new(Ring {
             folder: folder.to_owned(),
             brought: settings.signing_key.clone(),
             private: Mutex::default(),
             public: Mutex::default(),
-            source: KeySource::fetched(Box::new(FromDatabase(db.clone()))),
+            source: KeySource::fetched(Box::new(from)),
+            certifier,
+            overlap,
         }));
         ring.read_private()?;
         let mut tx = db.begin().await.map_err(db::Error::from)?;
         db::keys::lock(&mut tx).await?;
-        ring.settle(&mut tx, settings, overlap_seconds).await?;
+        ring.settle(&mut tx, settings).await?;
         tx.commit().await.map_err(db::Error::from)?;
         ring.reload(&mut *db.acquire().await.map_err(db::Error::from)?).await?;
         Ok(ring)
     }
 
     /// Sees to it that a key signs, and that it is here.
-    async fn settle(&self, tx: &mut PgConnection, settings: &Keys, overlap: u64) -> Result<(), Error> {
+    async fn settle(&self, tx: &mut PgConnection, settings: &Keys) -> Result<(), Error> {
         let known = db::keys::all(tx).await?;
         let is_known = |kid: &KeyId| known.iter().any(|row| row.kid == *kid);
         if let Some(path) = &settings.signing_key {
             let key = SigningKey::read(path)?;
             if !is_known(key.id()) {
-                return self.turn_to(tx, key.id(), key.point(), overlap).await.map(drop);
+                let brought = self.certify(self.keep(key)).await?;
+                return self.turn_to(tx, &brought).await.map(drop);
             }
         }
         let signing = known.iter().find(|row| row.stopped_at.is_none());
         match signing {
-            Some(row) if self.private().contains_key(&row.kid) => Ok(()),
+            Some(row) if self.private().contains_key(&row.kid) => {
+                let signing = self.signing_row(tx).await?;
+                let is_certified = signing.is_some_and(|signing| self.is_certified(&signing));
+                if is_certified && self.has_certified(row) {
+                    return Ok(());
+                }
+                // A root has been set up since, or another one, or it was away for too long.
+                let new = self.make().await?;
+                self.turn_to(tx, &new).await.map(drop)
+            }
             Some(row) if settings.when_lost == WhenLost::Refuse => {
                 Err(Error::Lost { kid: row.kid.clone(), folder: self.0.folder.clone() })
             }
             Some(_) => {
-                let key = self.make()?;
-                self.turn_to(tx, key.id(), key.point(), overlap).await.map(drop)
+                let new = self.make().await?;
+                self.turn_to(tx, &new).await.map(drop)
             }
             None => {
                 let key = SigningKey::open(&self.0.folder)?;
                 self.keep(key);
                 self.read_private()?;
                 let first = self.private().values().find(|key| !is_known(key.id())).map(Arc::clone);
-                let first = match first {
-                    Some(key) => key,
-                    None => self.make()?,
+                let Made { key, certificate } = match first {
+                    Some(key) => self.certify(key).await?,
+                    None => self.make().await?,
                 };
-                Ok(db::keys::start(tx, first.id(), first.point()).await?)
+                Ok(db::keys::start(tx, key.id(), key.point(), certificate.as_ref()).await?)
             }
         }
-    }
-
-    /// Makes a new key, which does not sign yet.
-    ///
-    /// # Errors
-    /// When the folder can't be used.
-    pub fn make(&self) -> Result<Arc<SigningKey>, Error> {
-        Ok(self.keep(files::make(&self.0.folder)?))
     }
 
     /// Lets another key sign from now on. Its transaction must hold the lock ([`db::keys::lock`]).
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn turn_to(
-        &self,
-        tx: &mut PgConnection,
-        kid: &KeyId,
-        point: &Point,
-        overlap_seconds: u64,
-    ) -> Result<Turned, Error> {
-        let overlap = std::time::Duration::from_secs(overlap_seconds).as_secs_f64();
-        let before = db::keys::stop(tx, overlap).await?;
-        db::keys::start(tx, kid, point).await?;
-        Ok(Turned { before, now: kid.clone() })
+    pub async fn turn_to(&self, tx: &mut PgConnection, new: &Made) -> Result<Turned, Error> {
+        let before = db::keys::stop(tx, self.0.overlap.as_secs_f64()).await?;
+        db::keys::start(tx, new.key.id(), new.key.point(), new.certificate.as_ref()).await?;
+        Ok(Turned { before, now: new.key.id().clone() })
     }
 
     /// The key that signs, by the database's word of this moment.
@@ -146,9 +154,13 @@ impl KeyRing {
     /// # Errors
     /// When it is not here, or the database fails.
     pub async fn signing(&self, conn: &mut PgConnection) -> Result<Arc<SigningKey>, Error> {
-        let kid = db::keys::signing(conn).await?.ok_or_else(|| {
+        let row = self.signing_row(conn).await?.ok_or_else(|| {
             db::Error::corrupt("the keys", "none signs, although one does from the first start on")
         })?;
+        if !self.is_certified(&row) {
+            return Err(Error::Uncertified(row.kid));
+        }
+        let kid = row.kid;
         if let Some(key) = self.private().get(&kid) {
             return Ok(Arc::clone(key));
         }
@@ -164,7 +176,7 @@ impl KeyRing {
     /// When the database fails.
     pub async fn refresh(&self, conn: &mut PgConnection) -> Result<(), Error> {
         let rows = db::keys::all(conn).await?;
-        self.0.source.replace(key_set(&rows)?);
+        self.0.source.replace(key_set(&rows, self.0.certifier.as_deref())?);
         *self.public() = rows;
         Ok(())
     }
@@ -216,6 +228,9 @@ impl KeyRing {
             let mut jwk = super::jwk(&row.kid, &row.point);
             jwk["trace_state"] = serde_json::json!(state(row));
             jwk["trace_until"] = serde_json::json!(row.retires_at);
+            if let Some(certificate) = &row.certificate {
+                jwk[CERTIFICATE_MEMBER] = serde_json::json!(certificate);
+            }
             jwk
         });
         serde_json::json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
@@ -290,23 +305,35 @@ fn is_believed(row: &KeyRow, now: DateTime<Utc>) -> bool {
     row.revoked_at.is_none() && row.retires_at.is_none_or(|until| until > now)
 }
 
-/// What verifies. Believed keys come first, so that many revoked ones can't push them out.
-fn key_set(rows: &[KeyRow]) -> Result<KeySet, Error> {
+/// What verifies. Believed keys come first, so that many revoked ones can't push them out. Where there is a root
+/// of trust, a row counts for nothing but its certificate: whoever writes to the database can't add a key.
+fn key_set(rows: &[KeyRow], certifier: Option<&Certifier>) -> Result<KeySet, Error> {
     let (believed, revoked): (Vec<_>, Vec<_>) =
         rows.iter().filter(|row| !row.is_retired).partition(|row| row.revoked_at.is_none());
     let keys = believed.into_iter().chain(revoked).take(2 * MAX_BELIEVED);
+    if let Some(certifier) = certifier {
+        use trace_contracts::keys::Error as E;
+        return match certifier.key_set(keys.filter_map(|row| row.certificate.as_deref())) {
+            // Then nobody is believed.
+            Err(E::Uncertified(_)) => Ok(KeySet::default()),
+            set => Ok(set?),
+        };
+    }
     let keys: Vec<_> = keys.map(|row| super::jwk(&row.kid, &row.point)).collect();
     Ok(KeySet::from_jwks(&serde_json::json!({ "keys": keys }).to_string())?)
 }
 
 /// Public halves for a token that names a key which this dispatcher has not heard of yet.
-struct FromDatabase(PgPool);
+struct FromDatabase {
+    db: PgPool,
+    certifier: Option<Arc<Certifier>>,
+}
 
 impl FetchKeys for FromDatabase {
     fn fetch(&self) -> Fetching<'_> {
         Box::pin(async {
-            let mut conn = self.0.acquire().await?;
-            Ok(key_set(&db::keys::all(&mut conn).await?)?)
+            let mut conn = self.db.acquire().await?;
+            Ok(key_set(&db::keys::all(&mut conn).await?, self.certifier.as_deref())?)
         })
     }
 }

@@ -2,15 +2,17 @@
 //!
 //! A wake-up is a hint. It may be lost, come twice or come late, and whoever gets it asks the
 //! database by claiming: the `ready` row is the truth. So an adapter may send task ids in messages
-//! (SQS, ten to a batch) or nothing but the fact (PostgreSQL), and the sweep in `background` makes
-//! up for what an adapter loses.
+//! ([`sqs`], ten to a batch) or nothing but the fact ([`postgres`]), and a sweep makes up for what an
+//! adapter loses: the one in `background`, or the adapter's own.
 
 pub mod postgres;
+pub mod sqs;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
+use serde::Deserialize;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::{broadcast, watch};
 use trace_contracts::{AttemptId, TaskId};
 
@@ -27,6 +29,49 @@ pub trait WakeUps: Send + Sync {
     /// # Errors
     /// When the database fails.
     async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<News>, db::Error>;
+
+    /// What the adapter does in the background as long as the service runs: an adapter for a queue outside
+    /// the database sends. Dropped when the service stops.
+    async fn keep_sending(&self, _db: &PgPool, _signals: &Signals) {}
+}
+
+/// Where wake-ups go, as an operator configures it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// To whoever waits at a dispatcher: the database is the queue.
+    #[default]
+    Postgres,
+    /// To queues of SQS, through the outbox.
+    Sqs(Box<sqs::Config>),
+}
+
+impl Source {
+    /// The adapter. Nothing is sent yet.
+    #[must_use]
+    pub fn adapter(&self) -> Arc<dyn WakeUps> {
+        match self {
+            Self::Postgres => Arc::new(postgres::PgWakeUps),
+            Self::Sqs(config) => Arc::new(sqs::SqsWakeUps::new(config)),
+        }
+    }
+}
+
+/// What runs tasks; each has a queue of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// The process sandbox of a worker wrapper.
+    Process,
+}
+
+impl Runtime {
+    /// The name used in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+        }
+    }
 }
 
 /// What this dispatcher has heard, for those who wait; cheap to clone.

@@ -227,7 +227,7 @@ async fn what_a_dispatcher_left_undone_is_done_by_the_sweep() {
     let leases = platform.claim(2).await;
     let old = platform.kid_of(&leases[0]).await;
     let mut tx = platform.db.begin().await.unwrap();
-    authority::keys::revoke(&mut tx, &platform.app, &old, platform.user, "stolen").await.unwrap();
+    authority::keys::revoke(&mut tx, &platform.app, &old, platform.user, "stolen", None).await.unwrap();
     tx.commit().await.unwrap();
     // As if the dispatcher had stopped here.
     let attempts: Vec<_> = leases.iter().map(|lease| lease.attempt).collect();
@@ -280,7 +280,7 @@ async fn migrated() -> PgPool {
 }
 
 async fn open(db: &PgPool, folder: &Path, keys: &Keys) -> Result<KeyRing, Error> {
-    KeyRing::open(db, folder, keys, 700).await
+    KeyRing::open(db, folder, keys, 700, "https://dispatcher.test").await
 }
 
 async fn signing(ring: &KeyRing, db: &PgPool) -> KeyId {
@@ -323,11 +323,11 @@ async fn a_key_that_an_operator_brings_signs_until_the_next_rotation() {
     assert_eq!(signing(&ring, &db).await, *brought.id());
     assert!(ring.jwks().contains(own.as_str()), "the one before it verifies");
     let mut tx = db.begin().await.unwrap();
-    let next = ring.make().unwrap();
-    ring.turn_to(&mut tx, next.id(), next.point(), 700).await.unwrap();
+    let next = ring.make().await.unwrap();
+    ring.turn_to(&mut tx, &next).await.unwrap();
     tx.commit().await.unwrap();
     let restarted = open(&db, &folder, &keys).await.unwrap();
-    assert_eq!(signing(&restarted, &db).await, *next.id(), "it is not brought back by a restart");
+    assert_eq!(signing(&restarted, &db).await, *next.key.id(), "it is not brought back by a restart");
     assert!(path.exists(), "what an operator brought is theirs");
 }
 

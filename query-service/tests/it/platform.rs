@@ -233,6 +233,7 @@ fn config(dispatcher: &Url, store: Url, engines: Engines, limits: Limits) -> Con
         dispatcher: dispatcher.clone(),
         identity: Secret::new("plane".to_owned()),
         capabilities: issuer.clone(),
+        capability_root: None,
         users: issuer,
         store: Store {
             endpoint: Some(store),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use trace_contracts::TaskId;
-use trace_worker_wrapper::wakeups::{Error, Hint, Receipt, WakeUp, WakeUps};
+use trace_worker_wrapper::wakeups::{Answered, Error, Hint, Message, Receipt, WakeUp, WakeUps};
 
 use crate::{
     fake_launcher::{Ending, Script},
@@ -21,15 +21,15 @@ struct Queue {
 impl WakeUps for Queue {
     async fn receive(&mut self, _room: usize) -> Result<WakeUp, Error> {
         let Some(batch) = self.batches.pop() else { return std::future::pending().await };
-        let receipts = batch.iter().map(|task| Receipt(format!("receipt of t{task}"))).collect();
-        Ok(WakeUp {
-            hint: Hint::Tasks(batch.into_iter().map(|n| TaskId::from_db((1 << 20) + n)).collect()),
-            receipts,
-        })
+        let task = |n: i64| TaskId::from_db((1 << 20) + n);
+        let message =
+            |n: &i64| Message { receipt: Receipt(format!("receipt of t{n}")), tasks: vec![task(*n)] };
+        let messages = batch.iter().map(message).collect();
+        Ok(WakeUp { hint: Hint::Tasks(batch.into_iter().map(task).collect()), messages })
     }
 
-    async fn acknowledge(&mut self, receipts: Vec<Receipt>) -> Result<(), Error> {
-        self.acknowledged.lock().unwrap().extend(receipts.into_iter().map(|receipt| receipt.0));
+    async fn acknowledge(&mut self, answered: Answered) -> Result<(), Error> {
+        self.acknowledged.lock().unwrap().extend(answered.done.into_iter().map(|receipt| receipt.0));
         Ok(())
     }
 }

@@ -36,8 +36,15 @@ pub(super) async fn rotate(
     Body(request): Body<ReasonRequest>,
 ) -> Reply<Json<KeyInfo>> {
     let why = reason(&request)?;
+    let new = app.keys.make().await?;
     let mut tx = app.db.begin().await.map_err(database)?;
-    let turned = keys::rotate(&mut tx, &app).await?;
+    let turned = match keys::rotate(&mut tx, &app, &new).await {
+        Ok(turned) => turned,
+        Err(error) => {
+            app.keys.discard(&new);
+            return Err(error.into());
+        }
+    };
     let detail = json!({ "reason": why, "before": turned.before });
     audit::record(&mut tx, &permit, turned.now.as_str(), detail).await.map_err(database)?;
     let now = read(&mut tx, &turned.now).await?;
@@ -55,8 +62,9 @@ pub(super) async fn revoke(
     Body(request): Body<ReasonRequest>,
 ) -> Reply<Json<RevokeKeyReply>> {
     let why = reason(&request)?;
+    let successor = keys::successor_of(&app, &kid).await?;
     let mut tx = app.db.begin().await.map_err(database)?;
-    keys::revoke(&mut tx, &app, &kid, permit.user(), why).await?;
+    keys::revoke(&mut tx, &app, &kid, permit.user(), why, successor).await?;
     let signing = keys::find(&mut tx, |row| row.stopped_at.is_none()).await?;
     let detail = json!({ "reason": why, "signing": signing.kid });
     audit::record(&mut tx, &permit, kid.as_str(), detail).await.map_err(database)?;

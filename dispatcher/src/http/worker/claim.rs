@@ -36,6 +36,8 @@ pub(super) async fn claim(
 ) -> Reply<Json<ClaimReply>> {
     bounded(request.tasks.as_deref().unwrap_or_default())?;
     app.attendance.asks(&app.db, worker).await;
+    // A lease whose token can't be signed would only run out.
+    app.keys.check()?;
     let most = u32::try_from(limit::BATCH_ITEMS).unwrap_or(u32::MAX);
     let claim = Claim { worker, claim: request.claim_id, max: request.max.min(most), only: request.tasks };
     let taken = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;

@@ -78,6 +78,7 @@ impl TestApp {
             },
             keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
             credentials: Source::None,
+            wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: Limits::default(),
         };
         let adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));

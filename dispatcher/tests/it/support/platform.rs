@@ -112,6 +112,7 @@ impl Platform {
             },
             keys: Keys { platform_org: Some("main".parse().unwrap()), ..Keys::default() },
             credentials: Source::None,
+            wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: options.limits,
         };
         let (outputs, sessions) = (Arc::new(MemoryOutputs::default()), Arc::new(MemorySessions::default()));

@@ -69,6 +69,7 @@ pub(super) fn dispatcher(
         keys: Keys { platform_org: options.orgs.first().cloned(), ..Keys::default() },
         // Sessions are the embedded object store's.
         credentials: trace_dispatcher::credentials::Source::None,
+        wake_ups: trace_dispatcher::queue::Source::Postgres,
         limits: Limits::default(),
     })
 }
@@ -90,6 +91,7 @@ pub(super) fn query_service(
         dispatcher: listeners.workers.url(""),
         identity,
         capabilities: issuer(CAPABILITY_ISSUER, CAPABILITY_JWKS),
+        capability_root: None,
         users: issuer(ISSUER, JWKS_PATH),
         store: Store {
             endpoint: Some(ground.object_store.endpoint().clone()),
@@ -124,6 +126,7 @@ pub(super) fn worker(
         cache_bytes: CACHE_BYTES,
         claim_wait_ms: CLAIM_WAIT_MS,
         drain_ms: DRAIN_MS,
+        wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
         // The launcher is given, and has them already.
         sandbox: SandboxSettings::default(),

@@ -1,0 +1,9 @@
+//! How the services reach AWS: where, as whom, with how much patience; and what a refusal means to whoever
+//! operates the platform.
+
+mod failure;
+mod identity;
+mod settings;
+
+pub use failure::{Failure, Kind};
+pub use settings::{Aws, Keys, Patience, PlainHttp};

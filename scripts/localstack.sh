@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The adapters for AWS against LocalStack: sets it up where it is missing, starts it on a free loopback port, runs
+# the tests, and ends it. See docs/aws.md.
+#   scripts/localstack.sh [ARGUMENTS OF THE TESTS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=$(scripts/setup.sh localstack)
+work=$(mktemp -d "${TMPDIR:-/tmp}/trace-localstack.XXXXXX")
+emulator=
+
+# LocalStack heads a group of its own, so that nothing which it has started outlives it.
+finish() {
+    local code=$?
+    trap - EXIT
+    if [ -n "$emulator" ]; then
+        kill -TERM -- "-$emulator" 2>/dev/null || true
+        timeout 20 tail --pid="$emulator" -f /dev/null || kill -KILL -- "-$emulator" 2>/dev/null || true
+    fi
+    if [ "$code" -ne 0 ] && [ -s "$work/log" ]; then
+        echo "localstack: its last words:" >&2
+        grep -E 'ERROR|WARN|Traceback' "$work/log" | tail -n 20 >&2 || tail -n 20 "$work/log" >&2
+    fi
+    rm -rf "$work"
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+export SQLX_OFFLINE=true
+cargo test --workspace --exclude trace-hostile --locked --test localstack --no-run >&2
+
+# Nobody reaches the internet from there, and nothing is kept.
+start() {
+    local port
+    port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    endpoint="http://127.0.0.1:$port"
+    mkdir -p "$work/state"
+    # Without job control a background process is in the group of this script.
+    set -m
+    env -i PATH="$venv/bin:/usr/bin:/bin" HOME="$work/state" TMPDIR="$work/state" LANG=C.UTF-8 \
+        GATEWAY_LISTEN="127.0.0.1:$port" SERVICES=sqs,s3,sts,kms,secretsmanager,iam EAGER_SERVICE_LOADING=0 \
+        SKIP_SSL_CERT_DOWNLOAD=1 DISABLE_EVENTS=1 DNS_ADDRESS=0 PERSISTENCE=0 LS_LOG=warn \
+        FILESYSTEM_ROOT="$work/state" VAR_LIBS_DIR="$work/state" \
+        "$venv/bin/python" -m localstack.runtime.main >"$work/log" 2>&1 </dev/null &
+    emulator=$!
+    set +m
+}
+
+healthy() {
+    "$venv/bin/python" - "$endpoint" <<'PYTHON'
+import sys, urllib.request
+try:
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1] + "/_localstack/health", timeout=2)
+except OSError:
+    sys.exit(1)
+PYTHON
+}
+
+start
+for _ in $(seq 1 120); do
+    healthy && break
+    # It may have lost its port to somebody else in the meantime.
+    kill -0 "$emulator" 2>/dev/null || { echo "localstack: it ended by itself" >&2; exit 1; }
+    read -r -t 0.5 <> <(:) || true
+done
+healthy || { echo "localstack: it does not get healthy" >&2; exit 1; }
+
+export TRACE_TEST_LOCALSTACK=$endpoint
+cargo test --workspace --exclude trace-hostile --locked --test localstack -- "$@"
