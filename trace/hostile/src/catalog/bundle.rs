@@ -6,7 +6,7 @@ use crate::{
     bundles, deploys, outside,
     vector::{
         Attack::{Bundle, Outside, Shared},
-        Control::{self, Layers, Off, Planted, Without},
+        Control::{Layers, Off, Planted, Without},
         Denial, Plane, Vector, Witness, denial, saying,
     },
 };

@@ -6,8 +6,8 @@ use crate::{
     outside,
     vector::{
         Attack::Alone,
-        Control::{self, Layers, Off, Planted, Without},
-        Denial, Plane, Task, Vector, Witness, denial, saying,
+        Control::{Layers, Off, Planted, Without},
+        Plane, Task, Vector, Witness, denial, saying,
     },
 };
 
