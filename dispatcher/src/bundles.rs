@@ -5,7 +5,7 @@
 //! once, in pieces, within a time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -99,11 +99,11 @@ impl Examiner {
             return Ok(errors);
         }
         for (used, language) in uses.filter_map(|used| Some((used, used.content.language()?))) {
-            let key = (used.blob, language);
-            if !verdicts.contains_key(&key) {
-                verdicts.insert(key, self.verdict(org, used.blob, language, until).await?);
-            }
-            errors.extend(verdicts[&key].as_ref().map(|wrong: &String| used.place.error(wrong)));
+            let verdict = match verdicts.entry((used.blob, language)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.verdict(org, used.blob, language, until).await?),
+            };
+            errors.extend(verdict.as_ref().map(|wrong: &String| used.place.error(wrong)));
             if errors.len() >= MAX_ERRORS {
                 break;
             }

@@ -7,6 +7,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
 use trace_query_service::config::{Engines, Limits};
 
 use crate::platform::{Platform, limits};
@@ -29,6 +30,8 @@ pub fn running(platform: &Platform) -> Vec<Pid> {
 /// Waits until the processes are as `wanted`.
 pub async fn until(platform: &Platform, wanted: impl Fn(&[Pid]) -> bool) -> Vec<Pid> {
     let mut looks = tokio::time::interval(Duration::from_millis(20));
+    // A look takes a while where much runs, and the service under test runs in this thread, too.
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let found = async {
         loop {
             looks.tick().await;
