@@ -260,6 +260,7 @@ MUTATIONS = {
     check_keeping.everything_is_encrypted: [
         ("a database", _set("aws_db_instance", '["state"]', storage_encrypted=False), "is not encrypted"),
         ("a database by a key of AWS's", _set("aws_db_instance", '["hot"]', kms_key_id=None), "no kms_key_id"),
+        ("insights", _set("aws_db_instance", '["hot"]', performance_insights_enabled=True, performance_insights_kms_key_id=None), "insights of"),
         ("a queue", _set("aws_sqs_queue", "", kms_master_key_id=None), "no kms_master_key_id"),
         ("a log group", _set("aws_cloudwatch_log_group", "", kms_key_id=""), "no kms_key_id"),
         ("a secret", _set("aws_secretsmanager_secret", "", kms_key_id=None), "no kms_key_id"),

@@ -111,12 +111,7 @@ def broken(name, world, planned, report):
 
 def second(name, plan):
     """What a second plan wants to change, without what second_apply.txt argues."""
-    argued = set()
-    for line in (TERRAFORM / "tests" / "second_apply.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            address, attribute, reason = line.split(None, 2)
-            assert reason, line
-            argued.add((address, attribute))
+    argued = arguments_for_a_second_plan()
     for change in plan.get("resource_changes", []):
         if change["mode"] != "managed" or change["change"]["actions"] in (["no-op"], ["read"]):
             continue
@@ -131,6 +126,17 @@ def second(name, plan):
 
 
 SEEN = set()
+
+
+def arguments_for_a_second_plan():
+    """(address without indexes, attribute) of each line that is argued."""
+    argued = set()
+    for line in (TERRAFORM / "tests" / "second_apply.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            address, attribute, reason = line.split(None, 2)
+            assert reason, line
+            argued.add((address, attribute))
+    return argued
 
 
 def _short(value):
@@ -173,6 +179,9 @@ def main():
             if error is not None:
                 why = str(error) if isinstance(error, Failed) else "".join(traceback.format_exception(error))
                 report.check(running[done], "ran to its end", [why])
+    if not arguments.only and not report.failed:
+        unused = arguments_for_a_second_plan() - SEEN
+        report.check("second_apply.txt", "every line is needed", (" ".join(line) for line in sorted(unused)))
     if arguments.keep or report.failed:
         print(f"kept: {folder}")
     else:

@@ -10,6 +10,7 @@ import json
 from moto import server
 from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.budgets.responses import BudgetsResponse
+from moto.efs.responses import EFSResponse
 from moto.rds.models import DBInstance
 from moto.route53resolver.models import Route53ResolverBackend
 from moto.sqs.models import Queue
@@ -81,7 +82,13 @@ def databases_have_ids_of_their_own():
     DBInstance.__init__ = made
 
 
+def file_systems_policies_can_be_deleted():
+    """`DeleteFileSystemPolicy` of EFS; the policy goes with its file system, a moment later."""
+    EFSResponse.delete_file_system_policy = lambda self: "{}"
+
+
 if __name__ == "__main__":
+    file_systems_policies_can_be_deleted()
     databases_have_ids_of_their_own()
     queues_keep_who_may_redrive()
     scalable_targets_have_tags()
