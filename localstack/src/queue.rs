@@ -92,7 +92,7 @@ impl Queue {
         ];
         let call = self.client.get_queue_attributes().queue_url(&self.url);
         let found = call.set_attribute_names(Some(names.clone())).send().await?;
-        let count = |name| Some(found.attributes()?.get(name)?.parse::<u64>().ok()?);
+        let count = |name| found.attributes()?.get(name)?.parse::<u64>().ok();
         Ok(names.iter().filter_map(count).sum())
     }
 
