@@ -8,7 +8,7 @@ say() { printf 'terraform: %s\n' "$*" >&2; }
 
 if ! command -v terraform >/dev/null; then
     say "terraform is not on the PATH. Install 1.11.4 or later from HashiCorp (https://developer.hashicorp.com/terraform/install) or your package manager, and run this again."
-    exit 1
+    exit 3
 fi
 mapfile -t folders < <(scripts/setup.sh terraform)
 python="${folders[0]}/bin/python"
@@ -22,7 +22,15 @@ if [ -z "${TRACE_TERRAFORM_PLUGINS:-}" ]; then
     [ -z "$found" ] || TRACE_TERRAFORM_PLUGINS=$(cd "$(dirname "$found")/../../../../.." && pwd)
 fi
 export TRACE_TERRAFORM_PLUGINS=${TRACE_TERRAFORM_PLUGINS:-}
-[ -n "$TRACE_TERRAFORM_PLUGINS" ] || say "the provider is fetched from the registry"
+if [ -z "$TRACE_TERRAFORM_PLUGINS" ]; then
+    say "the provider is fetched from the registry"
+    trial=$(mktemp -d "${TMPDIR:-/tmp}/trace-terraform-trial.XXXXXX")
+    sed '/^provider/,$d' terraform/bootstrap/versions.tf >"$trial/versions.tf"
+    cp terraform/bootstrap/.terraform.lock.hcl "$trial"
+    # 3: this machine can't; a finding is 1.
+    timeout 300 terraform -chdir="$trial" init -backend=false -input=false >&2 || { rm -rf "$trial"; say "the registry can't be reached, and there is no provider on this machine"; exit 3; }
+    rm -rf "$trial"
+fi
 
 terraform fmt -check -recursive -diff terraform
 "$lint/hadolint" terraform/images/Dockerfile

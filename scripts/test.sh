@@ -14,11 +14,13 @@ cargo build --workspace --exclude trace-hostile --locked
 cargo test --workspace --exclude trace-hostile --locked
 scripts/localstack.sh
 SEEDS=0..3 TASKS=240 PROFILE=dev scripts/chaos.sh
-if command -v terraform >/dev/null; then
-    scripts/terraform.sh
-else
-    echo "test: the modules of terraform/ were not applied: terraform is not on the PATH; see docs/terraform.md" >&2
-fi
+applied=0
+scripts/terraform.sh || applied=$?
+case $applied in
+    0) ;;
+    3) echo "test: the modules of terraform/ were not applied: see above, and docs/terraform.md" >&2 ;;
+    *) exit "$applied" ;;
+esac
 if [ "$(id -u)" -eq 0 ]; then
     scripts/hostile.sh
 else

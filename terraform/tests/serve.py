@@ -13,6 +13,7 @@ from moto.budgets.responses import BudgetsResponse
 from moto.efs.responses import EFSResponse
 from moto.rds.models import DBInstance
 from moto.route53resolver.models import Route53ResolverBackend
+from moto.route53resolver.responses import Route53ResolverResponse
 from moto.sqs.models import Queue
 
 TAGS = {}
@@ -30,6 +31,8 @@ def queues_keep_who_may_redrive():
         except AttributeError:  # It is being made.
             policy = None
         set_attributes(self, {"Policy": policy} | attributes, now)
+        # SQS takes an empty text for nothing, and then says nothing.
+        self.redrive_allow_policy = self.redrive_allow_policy or None
 
     Queue._set_attributes = with_its_policy
 
@@ -71,6 +74,26 @@ def query_log_configurations_have_tags():
     Route53ResolverBackend._matched_arn = lambda self, resource_arn: None
 
 
+def query_log_configurations_can_be_deleted():
+    """`DisassociateResolverQueryLogConfig` and `DeleteResolverQueryLogConfig` of Route 53 Resolver."""
+
+    def disassociate(self):
+        backend = self.route53resolver_backend
+        configuration, resource = self._get_param("ResolverQueryLogConfigId"), self._get_param("ResourceId")
+        held = backend.resolver_query_log_config_associations
+        found = [key for key, one in held.items() if (one.resolver_query_log_config_id, one.resource_id) == (configuration, resource)]
+        association = held.pop(found[0])
+        backend.resolver_query_log_configs[configuration].association_count -= 1
+        return json.dumps({"ResolverQueryLogConfigAssociation": association.description()})
+
+    def delete(self):
+        configuration = self.route53resolver_backend.resolver_query_log_configs.pop(self._get_param("ResolverQueryLogConfigId"))
+        return json.dumps({"ResolverQueryLogConfig": configuration.description()})
+
+    Route53ResolverResponse.disassociate_resolver_query_log_config = disassociate
+    Route53ResolverResponse.delete_resolver_query_log_config = delete
+
+
 def databases_have_ids_of_their_own():
     """moto gives every database the same resource id, by which Terraform looks for them."""
     make = DBInstance.__init__
@@ -94,4 +117,5 @@ if __name__ == "__main__":
     scalable_targets_have_tags()
     budgets_say_whom_they_tell()
     query_log_configurations_have_tags()
+    query_log_configurations_can_be_deleted()
     server.main()
