@@ -12,8 +12,10 @@ from moto.applicationautoscaling.responses import ApplicationAutoScalingResponse
 from moto.budgets.responses import BudgetsResponse
 from moto.efs.responses import EFSResponse
 from moto.rds.models import DBInstance
+from moto.route53.models import route53_backends
 from moto.route53resolver.models import Route53ResolverBackend
 from moto.route53resolver.responses import Route53ResolverResponse
+from moto.servicediscovery.models import ServiceDiscoveryBackend
 from moto.sqs.models import Queue
 
 TAGS = {}
@@ -110,7 +112,22 @@ def file_systems_policies_can_be_deleted():
     EFSResponse.delete_file_system_policy = lambda self: "{}"
 
 
+def namespaces_take_their_zones_with_them():
+    """moto makes a hosted zone for a private namespace, and leaves it when the namespace is deleted."""
+    delete = ServiceDiscoveryBackend.delete_namespace
+
+    def deleted(self, namespace_id):
+        properties = self.namespaces[namespace_id].dns_properties or {}
+        operation = delete(self, namespace_id)
+        if zone := properties.get("HostedZoneId"):
+            route53_backends[self.account_id][self.partition].zones.pop(zone.rpartition("/")[2], None)
+        return operation
+
+    ServiceDiscoveryBackend.delete_namespace = deleted
+
+
 if __name__ == "__main__":
+    namespaces_take_their_zones_with_them()
     file_systems_policies_can_be_deleted()
     databases_have_ids_of_their_own()
     queues_keep_who_may_redrive()
