@@ -124,7 +124,7 @@ mod tests {
             assert_eq!(WakeUpMessage::parse(unverified), Err(Error::Form), "{unverified}");
         }
         assert_eq!(WakeUpMessage::parse(r#"{"tasks":[]}"#), Err(Error::Count(0)));
-        let many = format!("{{\"tasks\":[{}]}}", vec!["\"t1.1\""; 11].join(","));
+        let many = format!("{{\"tasks\":[{}]}}", ["\"t1.1\""; 11].join(","));
         assert_eq!(WakeUpMessage::parse(&many), Err(Error::Count(11)));
         let long = format!("{{\"tasks\":[\"t17.3\"]}}{}", " ".repeat(MESSAGE_BYTES));
         assert!(matches!(WakeUpMessage::parse(&long), Err(Error::TooLong(_))));
