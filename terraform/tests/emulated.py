@@ -146,7 +146,9 @@ class Root:
     def state(self):
         return json.loads(self.run("show", "-json").stdout)
 
-    def destroy(self, codes=(0,)):
+    def destroy(self, codes=(0,), only=None):
+        """Destroys everything, or one resource with what depends on it."""
+        target = [f"-target={only}"] if only else []
         return self.run(
-            "destroy", "-no-color", "-auto-approve", "-lock=false", "-parallelism=20", f"-var-file={self.values}", codes=codes
+            "destroy", "-no-color", "-auto-approve", "-lock=false", "-parallelism=20", *target, f"-var-file={self.values}", codes=codes
         )
