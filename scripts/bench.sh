@@ -25,12 +25,9 @@ if [ -z "$names" ]; then
 fi
 runner() { awk -v name="$1" '$1 == name { print $2 }' <<<"$benchmarks"; }
 
-# The whole workspace is selected, so that features, and with them what is compiled, are those of the
-# programs that people use.
 programs=(trace query-service trace-operator trace-udf-native)
 for name in $names; do programs+=("$(runner "$name")"); done
-cargo build --release --locked --workspace --exclude trace-hostile \
-    $(printf '%s\n' "${programs[@]}" | sort -u | sed 's/^/--bin /') >&2
+scripts/release.sh $(printf '%s\n' "${programs[@]}" | sort -u | sed 's/^/--bin /') >&2
 
 target=${CARGO_TARGET_DIR:-target}/release
 run() {

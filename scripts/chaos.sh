@@ -8,13 +8,13 @@ seeds=${SEEDS:-0..100}
 tasks=${TASKS:-2000}
 profile=${PROFILE:-release}
 case $profile in
-    release) folder=release ;;
-    dev) folder=debug ;;
+    release) folder=release build=scripts/release.sh ;;
+    dev) folder=debug build="cargo build --workspace --exclude trace-hostile --locked" ;;
     *) echo "chaos: PROFILE is \`release\` or \`dev\`" >&2; exit 2 ;;
 esac
 if [ "$(id -u)" -ne 0 ]; then
     echo "chaos: it mounts small disks to fill them, and moves into control groups: run it as root" >&2
     exit 1
 fi
-SQLX_OFFLINE=true cargo build --profile "$profile" --workspace --exclude trace-hostile --locked --bin trace-chaos >&2
+SQLX_OFFLINE=true $build --bin trace-chaos >&2
 exec "${CARGO_TARGET_DIR:-target}/$folder/trace-chaos" --seeds "$seeds" --tasks "$tasks" ${LAUNCHER:+--launcher "$LAUNCHER"}

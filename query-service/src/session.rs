@@ -18,7 +18,7 @@ use datafusion::{
         object_store::ObjectStoreRegistry,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    optimizer::Optimizer,
+    optimizer::{Optimizer, OptimizerRule},
     physical_optimizer::optimizer::PhysicalOptimizer,
     prelude::{SessionConfig, SessionContext},
 };
@@ -28,10 +28,11 @@ use url::Url;
 
 use crate::{
     catalog::EngineCatalog,
+    decimals,
     gate::functions,
     projections,
     provider::{self, OpenedTables},
-    pushdown,
+    pushdown, semi_joins,
     store::{Blocks, GrantedStore},
 };
 
@@ -122,9 +123,14 @@ fn template(threads: usize) -> Result<SessionState> {
         .with_scalar_functions(functions::scalar())
         .with_aggregate_functions(functions::aggregate())
         .with_window_functions(functions::window())
-        .with_optimizer_rules(projections::careful(Optimizer::new().rules))
+        .with_optimizer_rules(rules())
         .with_physical_optimizer_rules(pushdown::careful(PhysicalOptimizer::new().rules))
         .build())
+}
+
+/// The logical optimizer's rules, with ours among them.
+fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    decimals::quick(projections::careful(semi_joins::pushed_down(Optimizer::new().rules)))
 }
 
 fn config(threads: usize) -> Result<SessionConfig> {

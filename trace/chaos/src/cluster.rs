@@ -3,15 +3,15 @@
 use std::{
     fs,
     net::SocketAddr,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
+    os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
     str::FromStr as _,
 };
 
 use anyhow::{Context as _, ensure};
-use nix::unistd::{User, geteuid};
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use trace_postgres::{Account, Installation};
 
 use crate::{
     shim::{Dials, Shim},
@@ -48,8 +48,8 @@ impl Template {
     /// # Errors
     /// When PostgreSQL is not installed, or fails.
     pub fn new(folder: &Path) -> anyhow::Result<Self> {
-        let (postgres, initdb) = installed()?;
-        let account = account()?;
+        let programs = Installation::newest()?;
+        let account = Account::instead_of_root()?.map(|Account { uid, gid }| (uid.as_raw(), gid.as_raw()));
         let home = folder.join("template");
         fs::create_dir_all(&home)?;
         let password = uuid::Uuid::new_v4().simple().to_string();
@@ -62,11 +62,17 @@ impl Template {
         }
         let data = home.join("data");
         let mut command = command(account);
-        command.arg(initdb).arg("-D").arg(&data).args(["-U", USER, "-A", "scram-sha-256", "--pwfile"]);
+        command.arg(programs.program("initdb")).arg("-D").arg(&data).args([
+            "-U",
+            USER,
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+        ]);
         command.arg(&secret).args(["-E", "UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"]);
         let output = command.current_dir(&home).output().context("initdb")?;
         ensure!(output.status.success(), "initdb: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(Self { data, password, account, postgres })
+        Ok(Self { data, password, account, postgres: programs.program("postgres") })
     }
 
     /// Starts a server on a fresh copy in `folder`.
@@ -150,28 +156,4 @@ fn command(account: Option<(u32, u32)>) -> Command {
     }
     command.arg("--").env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LANG", "C.UTF-8");
     command
-}
-
-/// PostgreSQL refuses to run as root: then it runs as `postgres`.
-fn account() -> anyhow::Result<Option<(u32, u32)>> {
-    if !geteuid().is_root() {
-        return Ok(None);
-    }
-    let user = User::from_name("postgres")?.context("there is no user `postgres`: install PostgreSQL")?;
-    Ok(Some((user.uid.as_raw(), user.gid.as_raw())))
-}
-
-/// The newest packaged server and its `initdb`, or the one on the search path.
-fn installed() -> anyhow::Result<(PathBuf, PathBuf)> {
-    let packaged = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = packaged.map(|version| version.path().join("bin")).collect();
-    folders.sort();
-    folders.reverse();
-    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
-    folders
-        .into_iter()
-        .filter_map(|folder| folder.join("postgres").canonicalize().ok())
-        .map(|postgres| (postgres.clone(), postgres.with_file_name("initdb")))
-        .find(|(_, initdb)| fs::metadata(initdb).is_ok_and(|about| about.mode() & 0o111 != 0))
-        .context("PostgreSQL is not installed")
 }

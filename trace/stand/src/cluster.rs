@@ -2,22 +2,19 @@
 //! the durability that production has (`fsync` and `synchronous_commit` on).
 
 use std::{
-    fs,
-    os::unix::{
-        fs::{MetadataExt as _, chown},
-        process::CommandExt as _,
-    },
-    path::PathBuf,
+    os::unix::{fs::chown, process::CommandExt as _},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use tempfile::TempDir;
+use trace_postgres::{Account, Installation};
 
 /// Runs until it is dropped.
 pub struct Cluster {
     folder: TempDir,
-    owner: Option<(u32, u32)>,
+    owner: Option<Account>,
+    programs: Installation,
 }
 
 /// What differs from PostgreSQL's own settings: memory, room for the log between checkpoints, and
@@ -35,11 +32,11 @@ impl Cluster {
     /// Makes and starts one.
     pub fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("trace-stand-pg.").tempdir()?;
-        let owner = server_user()?;
-        if let Some((uid, gid)) = owner {
-            chown(folder.path(), Some(uid), Some(gid))?;
+        let (owner, programs) = (Account::instead_of_root()?, Installation::newest()?);
+        if let Some(Account { uid, gid }) = owner {
+            chown(folder.path(), Some(uid.as_raw()), Some(gid.as_raw()))?;
         }
-        let cluster = Self { folder, owner };
+        let cluster = Self { folder, owner, programs };
         let data = cluster.data();
         cluster.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])?;
         let mut options = format!("-k {}", cluster.folder.path().display());
@@ -62,10 +59,10 @@ impl Cluster {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-        let mut command = Command::new(binary(program)?);
+        let mut command = Command::new(self.programs.program(program));
         command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
-        if let Some((uid, gid)) = self.owner {
-            command.uid(uid).gid(gid);
+        if let Some(Account { uid, gid }) = self.owner {
+            command.uid(uid.as_raw()).gid(gid.as_raw());
         }
         ensure!(command.status()?.success(), "`{program}` failed");
         Ok(())
@@ -79,29 +76,4 @@ impl Drop for Cluster {
             eprintln!("PostgreSQL was not stopped: {error:#}");
         }
     }
-}
-
-/// PostgreSQL refuses to run as root: then it runs as `postgres`.
-fn server_user() -> anyhow::Result<Option<(u32, u32)>> {
-    if fs::metadata("/proc/self")?.uid() != 0 {
-        return Ok(None);
-    }
-    let users = fs::read_to_string("/etc/passwd")?;
-    let line = users.lines().find(|line| line.starts_with("postgres:"));
-    let line = line.context("there is no user `postgres`: install PostgreSQL 15 or newer")?;
-    let mut numbers = line.split(':').skip(2).map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(uid)), Some(Ok(gid))) => Ok(Some((uid, gid))),
-        _ => anyhow::bail!("the user `postgres` has no number"),
-    }
-}
-
-fn binary(name: &str) -> anyhow::Result<PathBuf> {
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
-    folders.sort();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut all = folders.into_iter().rev().chain(std::env::split_paths(&path));
-    let found = all.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()));
-    found.with_context(|| format!("`{name}` is not installed: install PostgreSQL 15 or newer"))
 }

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     os::unix::{
-        fs::{MetadataExt, chown},
+        fs::chown,
         process::{CommandExt, parent_id},
     },
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use trace_postgres::{Account, Installation};
 
 /// The address of a new, empty database.
 pub async fn fresh_database() -> String {
@@ -45,16 +46,16 @@ fn cluster() -> &'static Path {
 fn start(dir: &Path, owner: u32) {
     let _left_over = fs::remove_dir_all(dir);
     fs::create_dir(dir).unwrap();
-    let user = server_user();
-    if let Some((uid, gid)) = user {
-        chown(dir, Some(uid), Some(gid)).unwrap();
+    let (programs, user) = (Installation::newest().unwrap(), Account::instead_of_root().unwrap());
+    if let Some(Account { uid, gid }) = user {
+        chown(dir, Some(uid.as_raw()), Some(gid.as_raw())).unwrap();
     }
     let run = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(binary(program));
+        let mut command = Command::new(programs.program(program));
         command.args(arguments).current_dir(dir).stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(File::create(dir.join(format!("{program}.err"))).unwrap());
-        if let Some((uid, gid)) = user {
-            command.uid(uid).gid(gid);
+        if let Some(Account { uid, gid }) = user {
+            command.uid(uid.as_raw()).gid(gid.as_raw());
         }
         let status = command.status().unwrap();
         let said = fs::read_to_string(dir.join(format!("{program}.err"))).unwrap_or_default();
@@ -87,27 +88,4 @@ fn clean_up_after(owner: u32, dir: &Path) {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-}
-
-/// PostgreSQL refuses to run as root: then it runs as `postgres`.
-fn server_user() -> Option<(u32, u32)> {
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        return None;
-    }
-    let users = fs::read_to_string("/etc/passwd").unwrap();
-    let postgres = users.lines().find(|line| line.starts_with("postgres:"));
-    let mut fields =
-        postgres.expect("the user `postgres` exists where PostgreSQL is installed").split(':').skip(2);
-    let mut number = || fields.next().unwrap().parse().unwrap();
-    Some((number(), number()))
-}
-
-fn binary(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
-    folders.sort();
-    let mut all = folders.into_iter().rev().chain(std::env::split_paths(&path));
-    all.find_map(|folder| Some(folder.join(name)).filter(|file| file.is_file()))
-        .unwrap_or_else(|| panic!("`{name}` is not installed: install PostgreSQL 15 or newer"))
 }

@@ -37,13 +37,11 @@ impl Account {
     pub(super) fn choose() -> Result<Self, Error> {
         let own = geteuid();
         let user = User::from_uid(own).ok().flatten().ok_or(Error::NoName(own.as_raw()))?;
-        if !own.is_root() {
-            return Ok(Self { uid: user.uid, gid: user.gid, platform: user.name, switch: Switch::Stay });
-        }
-        let unprivileged =
-            ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
-        let other = unprivileged.filter(|other| !other.uid.is_root()).ok_or(Error::NoAccount)?;
-        Ok(Self { uid: other.uid, gid: other.gid, platform: user.name, switch: Switch::Drop })
+        let platform = user.name;
+        Ok(match trace_postgres::Account::instead_of_root().map_err(|_| Error::NoAccount)? {
+            None => Self { uid: user.uid, gid: user.gid, platform, switch: Switch::Stay },
+            Some(other) => Self { uid: other.uid, gid: other.gid, platform, switch: Switch::Drop },
+        })
     }
 
     /// A command that runs as this user, without this process's environment, and that the kernel asks

@@ -11,7 +11,6 @@ use std::{
 use super::{
     DATABASE, Error, ROLE,
     account::{self, Account},
-    installation::Installation,
     socket,
 };
 
@@ -59,7 +58,7 @@ impl Cluster {
         }
         DirBuilder::new().mode(0o700).create(&draft).map_err(Error::io(&draft))?;
         give(&draft, account)?;
-        let mut initdb = account.command(&draft, installation.initdb());
+        let mut initdb = account.command(&draft, &installation.program("initdb"));
         initdb.args(["-D", account::DATA, "-U", SUPERUSER, "--auth=reject"]);
         initdb.args(["--encoding=UTF8", "--locale=C", "--data-checksums"]);
         run("initdb", initdb, "")?;

@@ -41,9 +41,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use account::Account;
 use cluster::Cluster;
-use installation::Installation;
 use postmaster::Postmaster;
 use socket::SocketFolder;
+use trace_postgres::Installation;
 
 /// The database of the platform's state.
 pub const DATABASE: &str = "trace_state";
@@ -53,6 +53,8 @@ pub const ROLE: &str = "trace";
 
 /// How long it may take until connections are accepted; recovery after a crash is in it.
 const START: Duration = Duration::from_secs(120);
+/// The server's program.
+const SERVER: &str = "postgres";
 /// How long a fast shutdown may take before it becomes an immediate one.
 const STOP: Duration = Duration::from_secs(30);
 const KILL: Duration = Duration::from_secs(5);
@@ -64,7 +66,7 @@ pub enum Error {
     #[error(
         "PostgreSQL {} or newer is needed{found}: install it, such as with `apt-get install postgresql` \
          (`initdb` and `postgres` are looked for on the PATH and in /usr/lib/postgresql/*/bin)",
-        installation::OLDEST
+        trace_postgres::OLDEST
     )]
     NotInstalled {
         /// What was found instead, if anything.
@@ -171,13 +173,13 @@ impl EmbeddedPostgres {
         let account = Account::choose()?;
         let cluster = Cluster::new(&folder);
         leftovers::wait_until_gone(cluster.path()).await?;
-        let installation = Installation::find(cluster.version()?, cluster.path())?;
+        let installation = installation::find(cluster.version()?, cluster.path())?;
         let cluster = ensure(cluster, &account, &installation).await?;
         let socket = SocketFolder::create(&folder, &account)?;
         cluster.configure(&account, socket.path())?;
         let log = folder.join("log");
         let command = server(&installation, &account, &cluster, &log)?;
-        let postmaster = Postmaster::spawn(command).await.map_err(Error::io(installation.postgres()))?;
+        let postmaster = Postmaster::spawn(command).await.map_err(Error::io(installation.program(SERVER)))?;
         let running = Self { postmaster, socket, log, _lock: lock };
         running.ready().await?;
         tracing::info!(version = installation.version(), folder = %folder.display(), "PostgreSQL is ready");
@@ -273,7 +275,7 @@ fn server(
         std::fs::rename(log, log.with_extension("old")).map_err(Error::io(log))?;
     }
     let file = File::options().create(true).append(true).open(log).map_err(Error::io(log))?;
-    let mut command = account.command(cluster.path(), installation.postgres());
+    let mut command = account.command(cluster.path(), &installation.program(SERVER));
     // Ctrl-C in a terminal is for `trace up`, which stops PostgreSQL last.
     command.process_group(0);
     command.args(["-D", account::DATA]).stdout(file.try_clone().map_err(Error::io(log))?).stderr(file);
