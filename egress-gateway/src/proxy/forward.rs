@@ -7,7 +7,7 @@ use std::sync::{
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header::HOST, request::Parts};
 use hyper::body::Incoming;
-use trace_contracts::{Destination, ErrorCode};
+use trace_contracts::Destination;
 use trace_plane::{Hold, Refusal, Reply};
 
 use super::{
@@ -116,9 +116,6 @@ fn unanswered(error: &hyper::Error, hold: &Hold, usage: &Usage) -> Refusal {
     }
     if usage.is_spent() {
         return denied(Rule::ByteBudget);
-    }
-    if error.is_user() {
-        return Refusal::new(ErrorCode::BadRequest, "the request's body broke off");
     }
     denied(Rule::BadAnswer)
 }
