@@ -69,6 +69,7 @@ pub(super) fn dispatcher(
         keys: Keys { platform_org: options.orgs.first().cloned(), ..Keys::default() },
         // Sessions are the embedded object store's.
         credentials: trace_dispatcher::credentials::Source::None,
+        egress: trace_dispatcher::config::Egress::Gateway,
         wake_ups: trace_dispatcher::queue::Source::Postgres,
         limits: Limits::default(),
     })
