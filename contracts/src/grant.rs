@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, DatasetVersionId, Name, PartitionKey, S3Prefix, Sha256};
+use crate::{DatasetId, DatasetVersionId, EgressGrant, Name, PartitionKey, S3Prefix, Sha256};
 
 /// The grants of one attempt, as its token carries them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,9 +16,13 @@ pub struct Grants {
     pub output: S3Prefix,
     /// Where it may keep what dies with it; unique to the attempt.
     pub scratch: S3Prefix,
-    /// Destinations it may reach through the egress gateway; nothing unless declared and allowed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub egress: Vec<String>,
+    /// Destinations it may reach through the egress gateway, each once; nothing unless declared and allowed.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "crate::destination::read_egress_grants"
+    )]
+    pub egress: Vec<EgressGrant>,
     /// Bounds that planes enforce in line.
     #[serde(default)]
     pub budgets: Budgets,

@@ -5,6 +5,7 @@
 //! types once, at the edge, and prove themselves from there on.
 
 pub mod certificate;
+pub mod destination;
 pub mod digest;
 pub mod grant;
 pub mod id;
@@ -20,6 +21,7 @@ pub mod wire;
 
 mod text_form;
 
+pub use destination::{Destination, EgressGrant, Host, HostName};
 pub use digest::Sha256;
 pub use grant::{Grants, InputGrant, RowFilter};
 pub use id::{

@@ -219,7 +219,8 @@ mod tests {
     fn grants_that_do_not_fit_are_said_so() {
         let (_dir, _key, minter) = minter();
         let mut grants = grants();
-        grants.egress = vec!["https://example.org/".to_owned(); 1000];
+        let destination = "example.org:443".parse().unwrap();
+        grants.egress = vec![EgressGrant { destination, max_bytes: 1, max_requests: 1 }; 1000];
         let lease = lease(Utc::now());
         let subject = Subject {
             lease: &lease,

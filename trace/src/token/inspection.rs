@@ -107,7 +107,10 @@ fn write_grants(f: &mut fmt::Formatter<'_>, grants: &Grants) -> fmt::Result {
     write!(f, "\n  may write {}\n  scratch   {}", grants.output, grants.scratch)?;
     match grants.egress.as_slice() {
         [] => write!(f, "\n  network   nothing"),
-        destinations => write!(f, "\n  network   {}", printable(&destinations.join(", "))),
+        granted => {
+            let granted: Vec<_> = granted.iter().map(|grant| grant.destination.to_string()).collect();
+            write!(f, "\n  network   {}", granted.join(", "))
+        }
     }
 }
 

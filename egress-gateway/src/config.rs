@@ -1,0 +1,147 @@
+//! What an egress gateway has to be told. The binary reads it from a file; `trace up` fills it in.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer, de};
+use trace_contracts::Secret;
+use url::Url;
+
+/// Everything [`start`](crate::start) needs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The address below which the dispatcher's `/internal` routes lie.
+    #[serde(deserialize_with = "address")]
+    pub dispatcher: Url,
+    /// This plane's identity towards the dispatcher.
+    pub identity: Secret<String>,
+    /// Who signs capability tokens.
+    pub capabilities: Issuer,
+    /// The public half of the root of trust, in a PEM file: then those keys of capabilities are believed that it
+    /// certifies, and no others. Absent: all that are published.
+    #[serde(default)]
+    pub capability_root: Option<PathBuf>,
+    /// The operator's file; see [`policy`](crate::policy). Absent: every public address, and no private one.
+    #[serde(default)]
+    pub policy: Option<PathBuf>,
+    /// Who resolves names. Empty: the servers of `/etc/resolv.conf`, and nothing else of that file.
+    #[serde(default)]
+    pub dns_servers: Vec<SocketAddr>,
+    /// Bounds.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// An issuer of capability tokens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The value of `iss`.
+    pub issuer: String,
+    /// Where its public keys are.
+    #[serde(deserialize_with = "address")]
+    pub jwks: Url,
+}
+
+/// Bounds on what comes in and goes out.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections of callers at once; further ones wait in the listener's queue.
+    pub connections: usize,
+    /// Requests and tunnels of one attempt at once; more are turned away.
+    pub per_attempt: usize,
+    /// Milliseconds to resolve a name.
+    pub resolve_ms: u64,
+    /// Milliseconds to connect to a vetted address, all of them together.
+    pub connect_ms: u64,
+    /// Milliseconds in which a tunnel's client sends its whole TLS ClientHello.
+    pub hello_ms: u64,
+    /// Milliseconds that a tunnel, or either body of a request, may be silent.
+    pub idle_ms: u64,
+    /// Milliseconds until a destination has answered with its headers.
+    pub answer_ms: u64,
+    /// Milliseconds without word from the dispatcher after which nobody is believed: longer than its
+    /// fail-over takes.
+    pub liveness_bound_ms: u64,
+}
+
+/// The file that the `egress-gateway` program is started with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Where tasks' requests come in.
+    pub listen: SocketAddr,
+    /// What to log, such as `info`.
+    #[serde(default = "log_filter")]
+    pub log: String,
+    /// The service.
+    pub service: Config,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            per_attempt: 64,
+            resolve_ms: 5_000,
+            connect_ms: 5_000,
+            hello_ms: 10_000,
+            idle_ms: 300_000,
+            answer_ms: 60_000,
+            liveness_bound_ms: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// How long the last word from the dispatcher is believed.
+    #[must_use]
+    pub const fn liveness_bound(&self) -> Duration {
+        Duration::from_millis(self.liveness_bound_ms)
+    }
+}
+
+impl Config {
+    /// The operator's file, where there is one.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+fn log_filter() -> String {
+    "info".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"{
+        "dispatcher": "http://127.0.0.1:1/", "identity": "hush",
+        "capabilities": {"issuer": "trace", "jwks": "http://127.0.0.1:1/jwks"}
+    }"#;
+
+    #[test]
+    fn a_minimal_file_has_defaults_and_hides_its_secrets() {
+        let config: Config = serde_json::from_str(MINIMAL).unwrap();
+        assert_eq!(config.limits.per_attempt, 64);
+        assert!(config.policy.is_none() && config.dns_servers.is_empty());
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn unknown_fields_are_refused() {
+        let misspelt = MINIMAL.replacen("\"dispatcher\"", "\"limitz\": {}, \"dispatcher\"", 1);
+        assert!(serde_json::from_str::<Config>(&misspelt).is_err());
+    }
+}
