@@ -141,7 +141,7 @@ impl InvalidDestination {
 impl Destination {
     /// A destination; `None` when the port is 0.
     #[must_use]
-    pub const fn new(host: Host, port: u16) -> Option<Self> {
+    pub fn new(host: Host, port: u16) -> Option<Self> {
         if port == 0 { None } else { Some(Self { host, port }) }
     }
 

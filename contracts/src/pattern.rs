@@ -30,7 +30,9 @@ pub enum InvalidPattern {
     #[error(transparent)]
     Destination(#[from] InvalidDestination),
     /// `*:443`, `*.com:443`: nobody knows whose names these are.
-    #[error("a star stands for names of one owner: write at least two labels after it, as in *.example.com:443")]
+    #[error(
+        "a star stands for names of one owner: write at least two labels after it, as in *.example.com:443"
+    )]
     TooBroad,
     /// `a*.example.com:443`, `api.*.com:443`.
     #[error("a star stands alone before the first dot, as in *.example.com:443")]

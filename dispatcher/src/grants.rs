@@ -7,8 +7,8 @@ use std::{
 
 use sqlx::PgPool;
 use trace_contracts::{
-    AttemptId, DatasetVersionId, EgressGrant, Grants, InputGrant, Name, OrgId, PartitionKey, RunId, S3Prefix, Sha256,
-    TaskId, grant::Budgets,
+    AttemptId, DatasetVersionId, EgressGrant, Grants, InputGrant, Name, OrgId, PartitionKey, RunId, S3Prefix,
+    Sha256, TaskId, grant::Budgets,
 };
 
 use crate::{
@@ -107,7 +107,8 @@ pub async fn of_leases(
         found.push((lease, Arc::clone(run)));
     }
     let manifests = manifests(db, &cache.recent, wanted).await?;
-    let mut outside = Outside { policies: Policies::of_pool(db, way_out, &going_out).await?, known: HashMap::new() };
+    let mut outside =
+        Outside { policies: Policies::of_pool(db, way_out, &going_out).await?, known: HashMap::new() };
     found
         .into_iter()
         .map(|(lease, facts)| {

@@ -26,7 +26,9 @@ pub enum Error {
     #[error(transparent)]
     Db(#[from] db::Error),
     /// The org has as many as it may have.
-    #[error("your org has {MAX_RULES} egress rules, and no room for another: remove some (`trace egress list`)")]
+    #[error(
+        "your org has {MAX_RULES} egress rules, and no room for another: remove some (`trace egress list`)"
+    )]
     TooMany,
 }
 
@@ -136,8 +138,7 @@ async fn holders(
         let dag = &run.spec.name;
         let is_about = rule.dag.as_ref().is_none_or(|only| only == dag);
         let is_lost = place.spec.egress.iter().map(|grant| &grant.destination).any(|destination| {
-            rule.to.matches(destination)
-                && !matches!(policy.decide(dag, destination), Verdict::Allowed(_))
+            rule.to.matches(destination) && !matches!(policy.decide(dag, destination), Verdict::Allowed(_))
         });
         if is_about && is_lost {
             holders.push((*attempt, *task));

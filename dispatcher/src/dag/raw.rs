@@ -5,8 +5,8 @@ use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Lang
 
 use super::{
     decode::{List, Located, Table, record},
-    leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, ProcessRuntime, RelativePath},
     egress::RawEgress,
+    leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, ProcessRuntime, RelativePath},
     quantity::{Bytes, Count, CpuMillis, Millis, Priority},
     spec::Period,
 };

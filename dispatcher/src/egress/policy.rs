@@ -58,9 +58,7 @@ impl Policy {
     /// Those of these grants that a DAG may have now.
     #[must_use]
     pub fn allowed(&self, dag: &Name, declared: &[EgressGrant]) -> Vec<EgressGrant> {
-        let may = |grant: &&EgressGrant| {
-            matches!(self.decide(dag, &grant.destination), Verdict::Allowed(_))
-        };
+        let may = |grant: &&EgressGrant| matches!(self.decide(dag, &grant.destination), Verdict::Allowed(_));
         declared.iter().filter(may).cloned().collect()
     }
 }
@@ -85,11 +83,7 @@ impl Policies {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn of(
-        conn: &mut PgConnection,
-        way: Egress,
-        orgs: &BTreeSet<OrgId>,
-    ) -> Result<Self, db::Error> {
+    pub async fn of(conn: &mut PgConnection, way: Egress, orgs: &BTreeSet<OrgId>) -> Result<Self, db::Error> {
         if orgs.is_empty() || way == Egress::None {
             return Ok(Self::default());
         }
@@ -172,11 +166,8 @@ mod tests {
     #[test]
     fn grants_keep_what_is_allowed_with_its_budgets() {
         let policy = policy(&[(EgressEffect::Allow, "a.example.com:443", None)]);
-        let grant = |to: &str| EgressGrant {
-            destination: to.parse().unwrap(),
-            max_bytes: 7,
-            max_requests: 3,
-        };
+        let grant =
+            |to: &str| EgressGrant { destination: to.parse().unwrap(), max_bytes: 7, max_requests: 3 };
         let declared = [grant("a.example.com:443"), grant("b.example.com:443")];
         let allowed = policy.allowed(&"d".parse().unwrap(), &declared);
         assert_eq!(allowed, declared[..1]);

@@ -138,7 +138,9 @@ fn answer(rules: &[EgressRuleInfo], form: Form) -> Result<(), Error> {
     match form {
         Form::Json => output::json(&rules)?,
         Form::Table if rules.is_empty() => {
-            output::line("no rules: nothing outside can be reached; `trace egress allow HOST:PORT` lets DAGs")?;
+            output::line(
+                "no rules: nothing outside can be reached; `trace egress allow HOST:PORT` lets DAGs",
+            )?;
         }
         Form::Table => {
             let header = ["rule", "effect", "to", "dag", "set by", "since (UTC)"];

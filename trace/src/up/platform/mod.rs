@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::Secret;
 use trace_dispatcher::{Adapters, Dispatcher, bootstrap, identity::Kind};
+use trace_egress_gateway::Gateway;
 use trace_plane::PlaneClient;
 use trace_query_service::Service;
 use trace_worker_wrapper::{
@@ -63,6 +64,9 @@ pub enum Error {
     /// The query service.
     #[error("the query service does not start: {0}")]
     QueryService(#[from] trace_query_service::Error),
+    /// The egress gateway.
+    #[error("the egress gateway does not start: {0}")]
+    Egress(#[from] trace_egress_gateway::Error),
     /// The worker.
     #[error("the worker stopped: {0}")]
     Worker(#[from] trace_worker_wrapper::Error),
@@ -91,6 +95,7 @@ pub(super) struct Platform {
     services_stopping: CancellationToken,
     listeners: JoinSet<io::Result<()>>,
     query_service: Service,
+    gateway: Arc<Gateway>,
     dispatcher: Dispatcher,
     object_store: EmbeddedObjectStore,
     postgres: EmbeddedPostgres,
@@ -127,6 +132,10 @@ impl Platform {
         let query = wiring::query_service(options, &ground, &listeners, identities.query);
         let query_service = trace_query_service::start(query, services_stopping.clone()).await?;
 
+        let gateway = wiring::egress_gateway(options, &listeners, identities.egress);
+        let gateway = trace_egress_gateway::start(gateway, services_stopping.clone()).await?;
+        let services = Services { dispatcher, query_service, gateway: Arc::new(gateway) };
+
         let worker = wiring::worker(options, data, &ground, &listeners, identities.worker)?;
         let launcher = ProcessLauncher::new(
             sandbox,
@@ -134,10 +143,11 @@ impl Platform {
                 dispatcher: Some(listeners.tasks.address),
                 query: Some(listeners.queries.address),
                 object_store: Some(ground.object_store_address()?),
+                egress: Some(listeners.egress.address),
             },
         );
         let address = listeners.users.address;
-        let listeners = serve(listeners, &dispatcher, &query_service, issuer, &services_stopping);
+        let listeners = serve(listeners, &services, issuer, &services_stopping);
         let worker_stopping = CancellationToken::new();
         let mut workers = JoinSet::new();
         let wakeups = Box::new(LongPoll::new(worker.claim_wait()));
@@ -153,8 +163,9 @@ impl Platform {
             worker: workers,
             services_stopping,
             listeners,
-            query_service,
-            dispatcher,
+            query_service: services.query_service,
+            gateway: services.gateway,
+            dispatcher: services.dispatcher,
             object_store: ground.object_store,
             postgres: ground.postgres,
         })
@@ -195,6 +206,9 @@ impl Platform {
             outcome = outcome.and(ended.map_or(Err(Error::Lost), |ended| ended.map_err(Error::Serve)));
         }
         self.query_service.stopped().await;
+        if let Some(gateway) = Arc::into_inner(self.gateway) {
+            gateway.stopped().await;
+        }
         self.dispatcher.stopped().await;
         self.object_store.shutdown().await;
         self.postgres.stop().await;
@@ -230,6 +244,7 @@ struct Identities {
     worker: Secret<String>,
     query: Secret<String>,
     object_store: Secret<String>,
+    egress: Secret<String>,
 }
 
 impl Identities {
@@ -242,6 +257,7 @@ impl Identities {
             worker: bootstrap::issue_identity(db, "up_worker", Kind::Worker).await?,
             query: bootstrap::issue_identity(db, "up_query_service", Kind::Plane).await?,
             object_store: bootstrap::issue_identity(db, "up_object_store", Kind::Plane).await?,
+            egress: bootstrap::issue_identity(db, "up_egress_gateway", Kind::Plane).await?,
         })
     }
 }
@@ -259,19 +275,28 @@ async fn start_dispatcher(
     Ok(trace_dispatcher::start(config, adapters, stopping.clone()).await?)
 }
 
+/// The services, started.
+struct Services {
+    dispatcher: Dispatcher,
+    query_service: Service,
+    gateway: Arc<Gateway>,
+}
+
 /// Users see the dispatcher's routes, the query service's and the issuer's keys behind one address.
 fn serve(
     listeners: Listeners,
-    dispatcher: &Dispatcher,
-    query_service: &Service,
+    services: &Services,
     issuer: &LocalIssuer,
     stopping: &CancellationToken,
 ) -> JoinSet<io::Result<()>> {
+    let Services { dispatcher, query_service, gateway } = services;
     let mut tasks = JoinSet::new();
     let users = dispatcher.user_router().merge(query_service.user_router.clone()).merge(issuer.router());
     listeners.users.serve(&mut tasks, users, stopping);
     listeners.tasks.serve(&mut tasks, dispatcher.task_router(), stopping);
     listeners.workers.serve(&mut tasks, dispatcher.worker_router(), stopping);
     listeners.queries.serve(&mut tasks, query_service.task_router.clone(), stopping);
+    let (gateway, listener) = (Arc::clone(gateway), listeners.egress.into_listener());
+    tasks.spawn(async move { gateway.serve(listener).await });
     tasks
 }
