@@ -1,6 +1,6 @@
 //! A destination is taken away from DAGs: what still runs and might reach it is ended.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 use trace_contracts::{
@@ -134,7 +134,7 @@ async fn holders(
     let mut holders = Vec::new();
     for (attempt, task) in leased {
         let run = facts.get(&task.run()).ok_or_else(|| db::Error::corrupt("a run", task.run()))?;
-        let (run, place) = (Arc::clone(run), run.place(*task)?);
+        let place = run.place(*task)?;
         let dag = &run.spec.name;
         let is_about = rule.dag.as_ref().is_none_or(|only| only == dag);
         let is_lost = place.spec.egress.iter().map(|grant| &grant.destination).any(|destination| {

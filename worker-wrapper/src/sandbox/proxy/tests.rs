@@ -79,6 +79,7 @@ async fn ask(mut stream: TcpStream, sent: &str) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
+const REFUSAL: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
@@ -114,11 +115,10 @@ async fn a_tunnel_carries_bytes_once_it_is_open() {
 
 #[tokio::test]
 async fn nothing_follows_a_tunnel_that_was_refused() {
-    let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nno!\n";
-    let (address, mut seen) = gateway(&[refusal, OK]).await;
+    let (address, mut seen) = gateway(&[REFUSAL, OK]).await;
     let sent = "CONNECT a.example.com:443 HTTP/1.1\r\n\r\n\
                 GET http://a/ HTTP/1.1\r\nProxy-Authorization: Bearer stolen\r\n\r\n";
-    assert_eq!(ask(client(address, Ok(1)).await, sent).await, refusal);
+    assert_eq!(ask(client(address, Ok(1)).await, sent).await, REFUSAL);
     let arrived = seen.recv().await.unwrap();
     assert!(!arrived.contains("stolen") && !arrived.contains("GET"), "{arrived}");
 }
