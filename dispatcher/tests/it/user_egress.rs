@@ -3,12 +3,12 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use trace_contracts::{
-    Audience, Capability, ErrorCode, Role, Secret,
+    Audience, Capability, ClaimId, ErrorCode, Role, Secret,
     keys::KeySet,
     wire::{
         egress::{EgressChange, EgressRuleInfo},
         task::TokenReply,
-        worker::Lease,
+        worker::{ClaimReply, Lease},
     },
 };
 use trace_dispatcher::config::Egress;
@@ -81,10 +81,13 @@ async fn exchange(test: &TestApp, token: &Secret<String>, audience: Audience) ->
     request.send().await.unwrap()
 }
 
+/// The one task that is ready, or is about to be: a second loss lets it wait a little.
 async fn one_lease(test: &TestApp) -> Lease {
-    let mut leases = test.claim().await;
-    assert_eq!(leases.len(), 1);
-    leases.remove(0)
+    let body = json!({ "claim_id": ClaimId::random(), "max": 2, "wait_ms": 20_000 });
+    let reply = test.worker().post("/internal/claim", &body).await;
+    let mut reply: ClaimReply = reply.json().await.unwrap();
+    assert_eq!(reply.leases.len(), 1);
+    reply.leases.remove(0)
 }
 
 /// Deploys, with both destinations allowed, and takes the one task.

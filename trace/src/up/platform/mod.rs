@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use trace_contracts::Secret;
 use trace_dispatcher::{Adapters, Dispatcher, bootstrap, identity::Kind};
@@ -92,10 +92,12 @@ pub(super) struct Platform {
     /// Cancelled first: the worker drains while everything else still answers.
     worker_stopping: CancellationToken,
     worker: JoinSet<Result<(), trace_worker_wrapper::Error>>,
+    /// Cancelled next: what the gateway still has to write goes to the audit log through the dispatcher.
+    gateway_stopping: CancellationToken,
+    gateway: JoinSet<io::Result<()>>,
     services_stopping: CancellationToken,
     listeners: JoinSet<io::Result<()>>,
     query_service: Service,
-    gateway: Arc<Gateway>,
     dispatcher: Dispatcher,
     object_store: EmbeddedObjectStore,
     postgres: EmbeddedPostgres,
@@ -133,8 +135,9 @@ impl Platform {
         let query_service = trace_query_service::start(query, services_stopping.clone()).await?;
 
         let gateway = wiring::egress_gateway(options, &listeners, identities.egress);
-        let gateway = trace_egress_gateway::start(gateway, services_stopping.clone()).await?;
-        let services = Services { dispatcher, query_service, gateway: Arc::new(gateway) };
+        let gateway_stopping = CancellationToken::new();
+        let gateway = trace_egress_gateway::start(gateway, gateway_stopping.clone()).await?;
+        let services = Services { dispatcher, query_service, gateway };
 
         let worker = wiring::worker(options, data, &ground, &listeners, identities.worker)?;
         let launcher = ProcessLauncher::new(
@@ -147,7 +150,8 @@ impl Platform {
             },
         );
         let address = listeners.users.address;
-        let listeners = serve(listeners, &services, issuer, &services_stopping);
+        let Serving { listeners, gateway, dispatcher, query_service } =
+            serve(listeners, services, issuer, &services_stopping);
         let worker_stopping = CancellationToken::new();
         let mut workers = JoinSet::new();
         let wakeups = Box::new(LongPoll::new(worker.claim_wait()));
@@ -161,11 +165,12 @@ impl Platform {
             address,
             worker_stopping,
             worker: workers,
+            gateway_stopping,
+            gateway,
             services_stopping,
             listeners,
-            query_service: services.query_service,
-            gateway: services.gateway,
-            dispatcher: services.dispatcher,
+            query_service,
+            dispatcher,
             object_store: ground.object_store,
             postgres: ground.postgres,
         })
@@ -183,10 +188,8 @@ impl Platform {
                 Ok(Err(error)) => error.into(),
                 _ => Error::Lost,
             },
-            Some(ended) = self.listeners.join_next() => match ended {
-                Ok(Err(error)) => Error::Serve(error),
-                _ => Error::Lost,
-            },
+            Some(ended) = self.listeners.join_next() => stopped(ended),
+            Some(ended) = self.gateway.join_next() => stopped(ended),
             status = self.postgres.ended() => Error::PostgresEnded(status),
         }
     }
@@ -201,14 +204,15 @@ impl Platform {
         while let Some(ended) = self.worker.join_next().await {
             outcome = outcome.and(ended.map_or(Err(Error::Lost), |ended| Ok(ended?)));
         }
+        self.gateway_stopping.cancel();
+        while let Some(ended) = self.gateway.join_next().await {
+            outcome = outcome.and(ended.map_or(Err(Error::Lost), |ended| ended.map_err(Error::Serve)));
+        }
         self.services_stopping.cancel();
         while let Some(ended) = self.listeners.join_next().await {
             outcome = outcome.and(ended.map_or(Err(Error::Lost), |ended| ended.map_err(Error::Serve)));
         }
         self.query_service.stopped().await;
-        if let Some(gateway) = Arc::into_inner(self.gateway) {
-            gateway.stopped().await;
-        }
         self.dispatcher.stopped().await;
         self.object_store.shutdown().await;
         self.postgres.stop().await;
@@ -275,20 +279,36 @@ async fn start_dispatcher(
     Ok(trace_dispatcher::start(config, adapters, stopping.clone()).await?)
 }
 
+/// Why a listener that ended by itself did.
+fn stopped(ended: Result<io::Result<()>, JoinError>) -> Error {
+    match ended {
+        Ok(Err(error)) => Error::Serve(error),
+        _ => Error::Lost,
+    }
+}
+
 /// The services, started.
 struct Services {
     dispatcher: Dispatcher,
     query_service: Service,
-    gateway: Arc<Gateway>,
+    gateway: Gateway,
+}
+
+/// The same, once they answer.
+struct Serving {
+    listeners: JoinSet<io::Result<()>>,
+    gateway: JoinSet<io::Result<()>>,
+    dispatcher: Dispatcher,
+    query_service: Service,
 }
 
 /// Users see the dispatcher's routes, the query service's and the issuer's keys behind one address.
 fn serve(
     listeners: Listeners,
-    services: &Services,
+    services: Services,
     issuer: &LocalIssuer,
     stopping: &CancellationToken,
-) -> JoinSet<io::Result<()>> {
+) -> Serving {
     let Services { dispatcher, query_service, gateway } = services;
     let mut tasks = JoinSet::new();
     let users = dispatcher.user_router().merge(query_service.user_router.clone()).merge(issuer.router());
@@ -296,7 +316,11 @@ fn serve(
     listeners.tasks.serve(&mut tasks, dispatcher.task_router(), stopping);
     listeners.workers.serve(&mut tasks, dispatcher.worker_router(), stopping);
     listeners.queries.serve(&mut tasks, query_service.task_router.clone(), stopping);
-    let (gateway, listener) = (Arc::clone(gateway), listeners.egress.into_listener());
-    tasks.spawn(async move { gateway.serve(listener).await });
-    tasks
+    let (mut proxy, listener) = (JoinSet::new(), listeners.egress.into_listener());
+    proxy.spawn(async move {
+        let served = gateway.serve(listener).await;
+        gateway.stopped().await;
+        served
+    });
+    Serving { listeners: tasks, gateway: proxy, dispatcher, query_service }
 }
