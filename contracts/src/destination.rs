@@ -145,6 +145,24 @@ impl Destination {
         if port == 0 { None } else { Some(Self { host, port }) }
     }
 
+    /// Reads `HOST` or `HOST:PORT`; an IPv6 address needs its brackets only with a port.
+    ///
+    /// # Errors
+    /// As for the parts.
+    pub fn parse_with_default_port(unverified: &str, port: u16) -> Result<Self, InvalidDestination> {
+        let bracketed = unverified.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let host: Result<Host, _> = match bracketed {
+            Some(address) if address.contains(':') => address.parse(),
+            Some(_) => Err(InvalidDestination::Brackets),
+            None => unverified.parse(),
+        };
+        match host {
+            Ok(host) => Self::new(host, port).ok_or(InvalidDestination::Port),
+            Err(_) if bracketed.is_none() && unverified.contains(':') => unverified.parse(),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The TCP port, never 0.
     #[must_use]
     pub const fn port(&self) -> u16 {

@@ -1,10 +1,6 @@
 //! What an egress gateway has to be told. The binary reads it from a file; `trace up` fills it in.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
@@ -55,16 +51,15 @@ pub struct Limits {
     pub connections: usize,
     /// Requests and tunnels of one attempt at once; more are turned away.
     pub per_attempt: usize,
-    /// Milliseconds to resolve a name.
-    pub resolve_ms: u64,
-    /// Milliseconds to connect to a vetted address, all of them together.
-    pub connect_ms: u64,
+    /// Milliseconds to resolve a name and connect to a vetted address. What fails is told when they are up, so
+    /// that a caller can't tell a closed port from a filtered one.
+    pub reach_ms: u64,
     /// Milliseconds in which a tunnel's client sends its whole TLS ClientHello.
     pub hello_ms: u64,
-    /// Milliseconds that a tunnel, or either body of a request, may be silent.
-    pub idle_ms: u64,
-    /// Milliseconds until a destination has answered with its headers.
-    pub answer_ms: u64,
+    /// Milliseconds in which something comes through a tunnel.
+    pub tunnel_silence_ms: u64,
+    /// Milliseconds in which something moves on a connection for requests, the wait for an answer included.
+    pub request_silence_ms: u64,
     /// Milliseconds without word from the dispatcher after which nobody is believed: longer than its
     /// fail-over takes.
     pub liveness_bound_ms: u64,
@@ -88,11 +83,10 @@ impl Default for Limits {
         Self {
             connections: 16_384,
             per_attempt: 64,
-            resolve_ms: 5_000,
-            connect_ms: 5_000,
+            reach_ms: 5_000,
             hello_ms: 10_000,
-            idle_ms: 300_000,
-            answer_ms: 60_000,
+            tunnel_silence_ms: 300_000,
+            request_silence_ms: 60_000,
             liveness_bound_ms: 10_000,
         }
     }
@@ -104,13 +98,21 @@ impl Limits {
     pub const fn liveness_bound(&self) -> Duration {
         Duration::from_millis(self.liveness_bound_ms)
     }
-}
 
-impl Config {
-    /// The operator's file, where there is one.
-    #[must_use]
-    pub fn policy(&self) -> Option<&Path> {
-        self.policy.as_deref()
+    pub(crate) const fn reach(&self) -> Duration {
+        Duration::from_millis(self.reach_ms)
+    }
+
+    pub(crate) const fn hello(&self) -> Duration {
+        Duration::from_millis(self.hello_ms)
+    }
+
+    pub(crate) fn tunnel_silence(&self) -> Duration {
+        Duration::from_millis(self.tunnel_silence_ms.max(1))
+    }
+
+    pub(crate) fn request_silence(&self) -> Duration {
+        Duration::from_millis(self.request_silence_ms.max(1))
     }
 }
 

@@ -1,41 +1,112 @@
 //! Putting the parts together.
 
-use std::io;
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_plane::{KeySource, Liveness, PlaneClient, UnusableRoot, Verifier};
 
-use crate::config::Config;
+use crate::{
+    audit::Auditor,
+    config::{Config, Limits},
+    policy::{File, Policy, file},
+    proxy::{self, Core},
+    resolve::{self, Resolver},
+    vetting::Vetter,
+};
+
+/// How long requests in flight may take once the gateway stops.
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub enum Error {
+    /// The operator's file.
+    #[error("`policy`, {path}, {reason}", path = .path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: file::Error,
+    },
+    /// The root of trust can't be read.
+    #[error(transparent)]
+    Root(#[from] UnusableRoot),
+    /// Nobody resolves names.
+    #[error(transparent)]
+    Resolver(#[from] resolve::Error),
+}
 
 /// A running gateway.
 pub struct Gateway {
-    shutdown: CancellationToken,
+    core: Arc<Core>,
+    slots: Arc<Semaphore>,
 }
 
-/// Starts the gateway. Until `shutdown` it takes requests; then tunnels are ended.
+/// Starts the gateway. Until `shutdown` it takes requests; then tunnels are ended, and requests in flight are
+/// given ten seconds.
 ///
 /// # Errors
-/// When the operator's file or the root of trust can't be read.
+/// When the operator's file or the root of trust can't be read, or no resolver is known.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gateway, Error> {
-    let _ = config;
-    Ok(Gateway { shutdown })
+    let file = match &config.policy {
+        Some(path) => File::read(path).map_err(|reason| Error::Policy { path: path.clone(), reason })?,
+        None => File::default(),
+    };
+    let policy = Policy::new(file);
+    policy.log();
+    let issuer = config.capabilities.issuer;
+    let keys =
+        KeySource::of_capabilities(config.capabilities.jwks, &issuer, config.capability_root.as_deref())?;
+    let Limits { connections, .. } = config.limits;
+    let planes = PlaneClient::new(config.dispatcher, config.identity);
+    let tasks = TaskTracker::new();
+    let core = Core {
+        capabilities: Verifier::new(keys, &issuer),
+        liveness: Liveness::with_bound(planes.clone(), config.limits.liveness_bound()),
+        vetter: Vetter { policy, resolver: Resolver::new(&config.dns_servers, config.limits.reach())? },
+        ledger: Arc::default(),
+        auditor: Auditor::start(planes, &tasks),
+        limits: config.limits,
+        tasks,
+        stopping: shutdown,
+    };
+    Ok(Gateway { core: Arc::new(core), slots: Arc::new(Semaphore::new(connections)) })
 }
 
 impl Gateway {
-    /// Takes tasks' requests (`CONNECT` and absolute-form), and answers `GET /healthz` and `GET /readyz`.
+    /// Takes tasks' requests (`CONNECT` and absolute-form), and answers `GET /healthz` and `GET /readyz`, until
+    /// the shutdown.
     ///
     /// # Errors
     /// When the listener fails for good.
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
-        let _ = listener;
-        self.shutdown.cancelled().await;
-        Ok(())
+        let stopping = &self.core.stopping;
+        loop {
+            // The semaphore is never closed, so the only way not to get a slot is to stop.
+            let slot = tokio::select! {
+                slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                () = stopping.cancelled() => return Ok(()),
+            };
+            let Ok(slot) = slot else { return Ok(()) };
+            let stream = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) if trace_plane::serve::is_transient(&error) => continue,
+                    Err(error) => return Err(error),
+                },
+                () = stopping.cancelled() => return Ok(()),
+            };
+            self.core.tasks.spawn(proxy::converse(Arc::clone(&self.core), stream, slot));
+        }
     }
 
     /// Waits, after the shutdown, until every request has been audited.
-    pub async fn stopped(self) {}
+    pub async fn stopped(self) {
+        let tasks = self.core.tasks.clone();
+        tasks.close();
+        // The audit's writer ends when nobody is left who could hand it a row.
+        drop(self);
+        tasks.wait().await;
+    }
 }

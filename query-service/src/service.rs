@@ -1,21 +1,16 @@
 //! Putting the parts together.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use trace_contracts::certificate::Root;
-use trace_plane::{Certified, KeySource, Liveness, PlaneClient, Verifier};
+use trace_plane::{KeySource, Liveness, PlaneClient, UnusableRoot, Verifier};
 use url::Url;
 
 use crate::{
     asking::Asking,
     catalog::Resolver,
-    config::{Config, EngineCommand, Engines, Issuer, Limits},
+    config::{Config, EngineCommand, Engines, Limits},
     engine::{process, protocol::Setup, spawner::Spawner},
     http::{self, Routes},
     org_limit::OrgLimits,
@@ -33,13 +28,8 @@ pub enum Error {
     #[error(transparent)]
     Engine(Box<dyn std::error::Error + Send + Sync>),
     /// The root of trust can't be read.
-    #[error("`capability_root`, {path}, can't be used: {reason}", path = .path.display())]
-    Root {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    #[error(transparent)]
+    Root(#[from] UnusableRoot),
 }
 
 /// A running service: its routes, and what runs behind them.
@@ -78,10 +68,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
         tasks: tasks.clone(),
         stopping: shutdown,
     };
-    let capabilities = Verifier::new(
-        capability_keys(&config.capabilities, config.capability_root.as_deref())?,
-        &config.capabilities.issuer,
-    );
+    let (jwks, issuer) = (config.capabilities.jwks, &config.capabilities.issuer);
+    let keys = KeySource::of_capabilities(jwks, issuer, config.capability_root.as_deref())?;
+    let capabilities = Verifier::new(keys, issuer);
     let users = Verifier::new(KeySource::jwks_url(config.users.jwks), &config.users.issuer);
     let routes = Arc::new(Routes {
         capabilities,
@@ -96,16 +85,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
         tasks,
         pool,
     })
-}
-
-/// Where the keys of capabilities come from, and what has to certify them.
-fn capability_keys(issuer: &Issuer, root: Option<&Path>) -> Result<KeySource, Error> {
-    let jwks = issuer.jwks.clone();
-    let Some(path) = root else { return Ok(KeySource::jwks_url(jwks)) };
-    let unusable = |reason: String| Error::Root { path: path.to_owned(), reason };
-    let pem = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
-    let root = Root::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
-    Ok(KeySource::certified_jwks_url(jwks, Certified { root, issuer: issuer.issuer.clone() }))
 }
 
 /// A pool of engines that may connect to `ports`.

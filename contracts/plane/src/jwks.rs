@@ -2,6 +2,7 @@
 
 use std::{
     error::Error as StdError,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -80,6 +81,14 @@ pub struct Certified {
     pub issuer: String,
 }
 
+/// Why the root of trust can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("`capability_root`, {path}, can't be used: {reason}", path = .path.display())]
+pub struct UnusableRoot {
+    path: PathBuf,
+    reason: String,
+}
+
 /// Why a JWKS address gave no keys.
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -108,6 +117,19 @@ impl KeySource {
     #[must_use]
     pub fn certified_jwks_url(url: Url, certified: Certified) -> Self {
         Self::at(url, Some(certified))
+    }
+
+    /// The keys of capabilities: those that a root of trust certifies, whose public half is a PEM file, or all
+    /// that are published where there is none.
+    ///
+    /// # Errors
+    /// When the file can't be used.
+    pub fn of_capabilities(url: Url, issuer: &str, root: Option<&Path>) -> Result<Self, UnusableRoot> {
+        let Some(path) = root else { return Ok(Self::jwks_url(url)) };
+        let unusable = |reason: String| UnusableRoot { path: path.to_owned(), reason };
+        let pem = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+        let root = Root::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
+        Ok(Self::certified_jwks_url(url, Certified { root, issuer: issuer.to_owned() }))
     }
 
     fn at(url: Url, certified: Option<Certified>) -> Self {

@@ -16,7 +16,7 @@ pub use auth::{Verifier, bearer};
 pub use backoff::Backoff;
 pub use body::Body;
 pub use client::PlaneClient;
-pub use jwks::{Certified, FetchKeys, KeySource};
+pub use jwks::{Certified, FetchKeys, KeySource, UnusableRoot};
 pub use liveness::{Hold, Live, Liveness};
 pub use refusal::{Refusal, Reply};
 pub use serve::serve;

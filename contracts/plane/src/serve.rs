@@ -102,7 +102,8 @@ async fn converse(stream: TcpStream, service: TowerToHyperService<Router>, shutd
 }
 
 /// Errors of `accept` that concern one connection, or that pass.
-fn is_transient(error: &std::io::Error) -> bool {
+#[must_use]
+pub fn is_transient(error: &std::io::Error) -> bool {
     use std::io::ErrorKind;
     tracing::warn!(%error, "a connection could not be accepted");
     !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotConnected)

@@ -161,6 +161,32 @@ fn ports_and_brackets_are_strict() {
 }
 
 #[test]
+fn a_port_may_be_left_out_where_that_is_said() {
+    for (text, printed) in [
+        ("example.com", "example.com:443"),
+        ("example.com:80", "example.com:80"),
+        ("1.1.1.1", "1.1.1.1:443"),
+        ("2001:db8::1", "[2001:db8::1]:443"),
+        ("[2001:db8::1]", "[2001:db8::1]:443"),
+        ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+    ] {
+        let destination = Destination::parse_with_default_port(text, 443).unwrap();
+        assert_eq!(destination.to_string(), printed);
+    }
+    for (text, error) in [
+        ("", E::Empty),
+        ("example.com:", E::Port),
+        ("[1.1.1.1]", E::Brackets),
+        ("[::1", E::Brackets),
+        ("127.1", E::AlmostAddress),
+        ("127.1:443", E::AlmostAddress),
+        ("2001:db8::0:1:443:", E::Brackets),
+    ] {
+        assert_eq!(Destination::parse_with_default_port(text, 443), Err(error), "{text:?}");
+    }
+}
+
+#[test]
 fn a_token_has_few_grants_and_one_a_destination() {
     #[derive(Deserialize)]
     struct Read(#[serde(deserialize_with = "read_egress_grants")] Vec<EgressGrant>);

@@ -1,0 +1,11 @@
+//! The gateway behind real sockets, against a dispatcher, a DNS server and destinations of the tests' own.
+
+mod check;
+mod dns;
+mod forward;
+mod names;
+mod outside;
+mod platform;
+mod refusals;
+mod tokens;
+mod tunnel;

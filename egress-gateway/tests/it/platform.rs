@@ -1,0 +1,232 @@
+//! The gateway under test with everything around it, on loopback sockets.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get, routing::post};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use tokio_util::sync::CancellationToken;
+use trace_contracts::{
+    AttemptId, EgressGrant, Secret,
+    wire::plane::{AuditEntry, AuditRequest, LivenessReply, LivenessRequest},
+};
+use trace_egress_gateway::{
+    Config,
+    config::{Issuer, Limits},
+};
+
+use crate::tokens;
+
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(20);
+
+/// What the dispatcher of the tests knows.
+#[derive(Default)]
+pub struct Dispatcher {
+    pub dead: Mutex<HashSet<AttemptId>>,
+    pub audited: Mutex<Vec<AuditEntry>>,
+    pub audit_is_away: Mutex<bool>,
+    changed: Notify,
+}
+
+/// Everything, running. Dropping it stops it.
+pub struct Platform {
+    pub dispatcher: Arc<Dispatcher>,
+    pub address: SocketAddr,
+    pub shutdown: CancellationToken,
+    _folder: TempDir,
+}
+
+/// Bounds for tests: short, so that what waits for them is quick.
+pub fn limits() -> Limits {
+    Limits { reach_ms: 700, hello_ms: 1_000, per_attempt: 4, ..Limits::default() }
+}
+
+/// Loopback is allowed but for one address, and so are names below `test`.
+pub fn loopback() -> Value {
+    json!({
+        "deny": { "networks": ["127.0.0.13/32"], "hosts": ["denied.test"] },
+        "allow_private": { "networks": ["127.0.0.0/8"], "hosts": ["*.test"] },
+    })
+}
+
+pub fn grant(destination: &str) -> EgressGrant {
+    EgressGrant { destination: destination.parse().unwrap(), max_bytes: 10 << 20, max_requests: 1_000 }
+}
+
+impl Platform {
+    pub async fn start() -> Self {
+        Self::with(limits(), loopback(), Vec::new()).await
+    }
+
+    pub async fn with(limits: Limits, policy: Value, mut dns_servers: Vec<SocketAddr>) -> Self {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("policy.json");
+        std::fs::write(&file, policy.to_string()).unwrap();
+        if dns_servers.is_empty() {
+            // Nobody listens there.
+            dns_servers.push("127.0.0.1:9".parse().unwrap());
+        }
+        let dispatcher = Arc::new(Dispatcher::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}/", listener.local_addr().unwrap());
+        let router = router(Arc::clone(&dispatcher));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let config = Config {
+            dispatcher: base.parse().unwrap(),
+            identity: Secret::new("plane".to_owned()),
+            capabilities: Issuer {
+                issuer: tokens::ISSUER.to_owned(),
+                jwks: format!("{base}jwks").parse().unwrap(),
+            },
+            capability_root: None,
+            policy: Some(file),
+            dns_servers,
+            limits,
+        };
+        let shutdown = CancellationToken::new();
+        let gateway = trace_egress_gateway::start(config, shutdown.clone()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { gateway.serve(listener).await });
+        Self { dispatcher, address, shutdown, _folder: folder }
+    }
+
+    /// A capability of an attempt with these grants.
+    pub fn token(&self, attempt: i64, grants: &[EgressGrant]) -> String {
+        tokens::capability(&tokens::claims(attempt, grants.to_vec()))
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends bytes on a connection of their own, and reads all that comes back until it is closed.
+    pub async fn raw(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        let reading = stream.read_to_end(&mut answer);
+        // A connection that was reset has answered all the same.
+        let _ = tokio::time::timeout(SOON, reading).await.expect("an end");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Asks for an address with this token: the status line's number, and all of the answer.
+    pub async fn get(&self, token: &str, address: &str) -> (u16, String) {
+        let request = format!(
+            "GET {address} HTTP/1.1\r\nProxy-Authorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = self.raw(request.as_bytes()).await;
+        (status(&answer), answer)
+    }
+
+    /// Opens a tunnel: the status, and the connection as it is after the head of the answer.
+    pub async fn open(&self, token: &str, destination: &str) -> (u16, TcpStream) {
+        let mut stream = self.connect().await;
+        let request =
+            format!("CONNECT {destination} HTTP/1.1\r\nProxy-Authorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = tokio::time::timeout(SOON, stream.read_u8()).await.expect("an answer");
+            head.push(byte.expect("a whole head"));
+        }
+        (status(&String::from_utf8_lossy(&head)), stream)
+    }
+
+    pub fn kill_attempt(&self, attempt: i64) {
+        self.dispatcher.dead.lock().unwrap().insert(AttemptId::from_db(attempt));
+        self.dispatcher.changed.notify_waiters();
+    }
+
+    pub fn audited(&self) -> Vec<AuditEntry> {
+        self.dispatcher.audited.lock().unwrap().clone()
+    }
+
+    /// Waits until there is an audit row that `wanted` accepts.
+    pub async fn audit_of(&self, wanted: impl Fn(&AuditEntry) -> bool) -> AuditEntry {
+        loop {
+            let changed = self.dispatcher.changed.notified();
+            if let Some(entry) = self.audited().into_iter().find(&wanted) {
+                return entry;
+            }
+            tokio::time::timeout(SOON, changed).await.expect("an audit row");
+        }
+    }
+
+    /// Waits for the row of a refusal by this rule.
+    pub async fn denied_by(&self, rule: &str) -> AuditEntry {
+        self.audit_of(|entry| entry.detail["rule"] == rule).await
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+}
+
+/// Reads until the other side closes; `None` when it does not.
+pub async fn to_end(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match tokio::time::timeout(SOON, stream.read(&mut buffer)).await.ok()? {
+            Ok(0) | Err(_) => return Some(bytes),
+            Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
+fn router(dispatcher: Arc<Dispatcher>) -> Router {
+    Router::new()
+        .route("/jwks", get(|| async { Json(tokens::jwks()) }))
+        .route("/internal/liveness", post(liveness))
+        .route("/internal/audit", post(audit))
+        .with_state(dispatcher)
+}
+
+async fn liveness(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Json(request): Json<LivenessRequest>,
+) -> Json<LivenessReply> {
+    let dead = || -> Vec<AttemptId> {
+        let dead = dispatcher.dead.lock().unwrap();
+        request.attempts.iter().copied().filter(|attempt| dead.contains(attempt)).collect()
+    };
+    let waited = tokio::time::timeout(Duration::from_millis(request.wait_ms), async {
+        loop {
+            let changed = dispatcher.changed.notified();
+            if !dead().is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    });
+    let _nothing_new = waited.await;
+    Json(LivenessReply { dead: dead(), ..LivenessReply::default() })
+}
+
+async fn audit(State(dispatcher): State<Arc<Dispatcher>>, Json(request): Json<AuditRequest>) -> StatusCode {
+    if *dispatcher.audit_is_away.lock().unwrap() {
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    dispatcher.audited.lock().unwrap().extend(request.entries);
+    dispatcher.changed.notify_waiters();
+    StatusCode::OK
+}
