@@ -88,24 +88,23 @@ impl<R: AsyncRead + Unpin> Source<R> {
 
     /// Reads more; whether there was any.
     async fn more(&mut self, moved: &Moved) -> io::Result<More> {
-        let mut buffer = [0; BUFFER_BYTES];
-        let bytes = moved.unless_idle(self.read.read(&mut buffer)).await?;
+        self.ahead.reserve(BUFFER_BYTES);
+        let bytes = moved.unless_idle(self.read.read_buf(&mut self.ahead)).await?;
         moved.now();
-        self.ahead.extend_from_slice(&buffer[..bytes]);
         Ok(if bytes == 0 { More::End } else { More::Some })
     }
 
     /// The next head; `None` at an end between two of them.
     async fn head(&mut self, moved: &Moved) -> Result<Option<Vec<u8>>, Error> {
+        let mut searched = 0;
         loop {
-            if let Some(end) = head::end(&self.ahead) {
-                if end > MAX_HEAD_BYTES {
-                    return Err(Bad::TooLong.into());
-                }
-                return Ok(Some(self.ahead.drain(..end).collect()));
-            }
-            if self.ahead.len() > MAX_HEAD_BYTES {
+            let end = head::end(&self.ahead, searched);
+            searched = self.ahead.len();
+            if end.unwrap_or(searched) > MAX_HEAD_BYTES {
                 return Err(Bad::TooLong.into());
+            }
+            if let Some(end) = end {
+                return Ok(Some(self.ahead.drain(..end).collect()));
             }
             if self.more(moved).await? == More::End {
                 return if self.ahead.is_empty() { Ok(None) } else { Err(Bad::Line.into()) };

@@ -1,8 +1,8 @@
 //! The process sandbox on the real kernel. These tests need what the sandbox needs, and fail where it
 //! is missing.
 
-pub mod egress;
-mod kit;
+mod egress;
+pub mod kit;
 mod life;
 mod limits;
 mod output;

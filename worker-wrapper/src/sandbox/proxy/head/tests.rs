@@ -92,6 +92,15 @@ fn an_answer_opens_a_tunnel_or_says_how_long_it_is() {
     }
 }
 
+#[test]
+fn the_end_is_found_however_the_head_is_cut() {
+    let head = b"GET http://h/ HTTP/1.1\r\n\r\nGET";
+    for cut in 0..=head.len() {
+        let found = end(&head[..cut], 0).or_else(|| end(head, cut));
+        assert_eq!(found, Some(head.len() - 3), "cut after {cut} bytes");
+    }
+}
+
 /// Pieces of heads, right and wrong.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<&[u8]> = vec![
@@ -132,11 +141,11 @@ proptest! {
     fn whatever_is_sent_one_token_arrives_and_it_is_ours(mut head in pieces()) {
         head.splice(0..0, *b"GET http://h/ HTTP/1.1\r\n");
         head.extend(b"\r\n\r\n");
-        let end = end(&head).unwrap();
+        let end = end(&head, 0).unwrap();
         if let Ok(read) = Head::parse(&head[..end]) {
             let written = read.authorised(TOKEN);
             prop_assert_eq!(tokens_in(&written), vec![format!("bearer {TOKEN}")]);
-            prop_assert_eq!(super::end(&written), Some(written.len()), "it is one head");
+            prop_assert_eq!(super::end(&written, 0), Some(written.len()), "it is one head");
         }
     }
 }
