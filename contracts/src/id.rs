@@ -101,6 +101,8 @@ numbered! {
     DatasetId, "d", "a dataset id";
     /// A worker or a plane, as the dispatcher knows it by its identity.
     WorkerId, "w", "a worker id";
+    /// A rule of what an org's DAGs may reach outside.
+    EgressRuleId, "e", "an egress rule id";
 }
 
 /// Bits of an id within a run that number what the run lists: a run has at most 2^20 tasks.

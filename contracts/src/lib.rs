@@ -13,6 +13,7 @@ pub mod keys;
 pub mod location;
 pub mod manifest;
 pub mod name;
+pub mod pattern;
 pub mod problem;
 pub mod role;
 pub mod secret;
@@ -25,12 +26,13 @@ pub use destination::{Destination, EgressGrant, Host, HostName};
 pub use digest::Sha256;
 pub use grant::{Grants, InputGrant, RowFilter};
 pub use id::{
-    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, KeyId, LeaseToken, OrgId, RunId,
-    TaskId, UserId, WorkerId,
+    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, EgressRuleId, KeyId, LeaseToken,
+    OrgId, RunId, TaskId, UserId, WorkerId,
 };
 pub use location::{ObjectKey, S3Prefix};
 pub use manifest::{Manifest, ManifestObject};
 pub use name::{Name, PartitionKey};
+pub use pattern::DestinationPattern;
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use role::Role;
 pub use secret::Secret;

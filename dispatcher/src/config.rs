@@ -33,12 +33,26 @@ pub struct Config {
     /// Where tasks' sessions of the object store come from.
     #[serde(default)]
     pub credentials: Source,
+    /// The way out of the platform, if there is one.
+    #[serde(default)]
+    pub egress: Egress,
     /// How workers hear of tasks that are ready.
     #[serde(default)]
     pub wake_ups: queue::Source,
     /// Leases, retries and tokens.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// The way out of the platform.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Egress {
+    /// There is none: no capability lets anything out, and a DAG that asks for it is not deployed.
+    #[default]
+    None,
+    /// An egress gateway, which believes this dispatcher's capabilities. Admins say what DAGs may reach.
+    Gateway,
 }
 
 /// The keys that sign capabilities, and who may change them.
@@ -356,6 +370,16 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
             assert!(at(bad).is_err(), "{bad}");
         }
         assert!(at("aws: { region: x, endpoint: 'http://10.0.0.1/' }, queues: { process: 'q' }").is_err());
+    }
+
+    #[test]
+    fn nothing_leads_out_unless_a_gateway_is_named() {
+        let read = |more: &str| serde_saphyr::from_str::<Config>(&format!("{YAML}{more}"));
+        assert_eq!(read("").unwrap().egress, Egress::None);
+        assert_eq!(read("egress: gateway\n").unwrap().egress, Egress::Gateway);
+        for bad in ["egress: true\n", "egress: http://gateway:3128/\n"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

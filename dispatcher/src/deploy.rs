@@ -12,6 +12,7 @@ use trace_contracts::{
 
 use crate::{
     audit,
+    config::Egress,
     dag::{self, BlobUse, Checked, Invalid, PublishUse, spec::Spec},
     datasets::{self, Reader},
     db::{
@@ -21,6 +22,7 @@ use crate::{
         limits::JobRow,
         notify::Channel,
     },
+    egress,
     permissions::{Permit, action},
 };
 
@@ -66,17 +68,18 @@ impl Candidate {
 /// Deploys in the caller's transaction. `examined` is what is wrong with the bundles.
 ///
 /// # Errors
-/// [`Error::Invalid`] when a blob is not uploaded, a dataset can't be read, or a published name is
-/// another DAG's.
+/// [`Error::Invalid`] when a blob is not uploaded, a dataset can't be read, a published name is another
+/// DAG's, or a destination outside is not allowed.
 pub async fn deploy(
     tx: &mut PgConnection,
     permit: &Permit<action::Deploy>,
     candidate: &Candidate,
     examined: Vec<FieldError>,
+    way_out: Egress,
 ) -> Result<DeployReply, Error> {
     let spec = &candidate.checked.spec;
     db::dags::lock_org(tx, permit.org()).await?;
-    check_uses(tx, permit, &candidate.checked, examined).await?;
+    check_uses(tx, permit, &candidate.checked, examined, way_out).await?;
     let dag = db::dags::ensure(tx, permit.org(), &spec.name).await?;
     let sha256 = dag::digest(spec, &candidate.yaml);
     let (version, created) = version(tx, permit, dag, sha256, candidate).await?;
@@ -150,11 +153,14 @@ async fn check_uses(
     permit: &Permit<action::Deploy>,
     checked: &Checked,
     mut errors: Vec<FieldError>,
+    way_out: Egress,
 ) -> Result<(), Error> {
     let reader = Reader::from(permit.caller());
     errors.extend(missing_blobs(tx, permit.org(), &checked.uses.blobs).await?);
     errors.extend(datasets::check_inputs(tx, permit.org(), reader, &checked.uses.datasets).await?);
     errors.extend(taken_names(tx, permit.org(), checked).await?);
+    let (dag, uses) = (&checked.spec.name, &checked.uses.egress);
+    errors.extend(egress::check(tx, way_out, permit.org(), dag, uses).await?);
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
 }

@@ -7,13 +7,15 @@ use std::{
 
 use sqlx::PgPool;
 use trace_contracts::{
-    AttemptId, DatasetVersionId, Grants, InputGrant, Name, OrgId, PartitionKey, RunId, S3Prefix, Sha256,
-    TaskId, grant::Budgets,
+    AttemptId, DatasetVersionId, EgressGrant, Grants, InputGrant, Name, OrgId, PartitionKey, RunId, S3Prefix,
+    Sha256, TaskId, grant::Budgets,
 };
 
 use crate::{
+    config::Egress,
     dag::spec::{InputSpec, Source},
     db::{self, leases::LeaseRow},
+    egress::Policies,
     facts::{FactCache, Pinned, Place, RunFacts},
     planner::TaskKey,
     recent::RecentCommits,
@@ -75,8 +77,9 @@ enum Read {
     Task(TaskId),
 }
 
-/// Works out the grants of leases, with two statements at most however many there are, and with none
-/// where this dispatcher has just committed what they read.
+/// Works out the grants of leases, with three statements at most however many there are, and with none
+/// where this dispatcher has just committed what they read and nothing leads out. What they may reach outside is
+/// decided by the rules that are in force now, after the leases are there.
 ///
 /// # Errors
 /// When the database fails, or an input of a leased task is not there.
@@ -84,28 +87,52 @@ pub async fn of_leases(
     db: &PgPool,
     cache: &FactCache,
     bucket: &str,
+    way_out: Egress,
     leases: Vec<LeaseRow>,
 ) -> Result<Vec<Granted>, db::Error> {
     let runs: BTreeSet<RunId> = leases.iter().map(LeaseRow::run).collect();
     let facts = cache.of_pool(db, &runs).await?;
     let mut found = Vec::with_capacity(leases.len());
     let mut wanted: HashSet<Read> = HashSet::new();
+    let mut going_out = BTreeSet::new();
     for lease in leases {
         let run = facts.get(&lease.run()).ok_or_else(|| db::Error::corrupt("a run", lease.run()))?;
         let place = run.place(lease.task)?;
         for input in &place.spec.inputs {
             wanted.insert(source(run, input, place)?.read);
         }
+        if !place.spec.egress.is_empty() {
+            going_out.insert(run.org);
+        }
         found.push((lease, Arc::clone(run)));
     }
     let manifests = manifests(db, &cache.recent, wanted).await?;
+    let mut outside =
+        Outside { policies: Policies::of_pool(db, way_out, &going_out).await?, known: HashMap::new() };
     found
         .into_iter()
         .map(|(lease, facts)| {
-            let grants = grants(bucket, &facts, &lease, &manifests)?;
+            let egress = outside.of(&facts, facts.place(lease.task)?);
+            let grants = grants(bucket, &facts, &lease, &manifests, egress)?;
             Ok(Granted { lease, facts, grants })
         })
         .collect()
+}
+
+/// What jobs may reach outside, worked out once for each.
+struct Outside {
+    policies: Policies,
+    known: HashMap<(RunId, usize), Vec<EgressGrant>>,
+}
+
+impl Outside {
+    fn of(&mut self, run: &RunFacts, place: Place<'_>) -> Vec<EgressGrant> {
+        if place.spec.egress.is_empty() {
+            return Vec::new();
+        }
+        let allowed = || self.policies.allowed(run.org, &run.spec.name, &place.spec.egress);
+        self.known.entry((run.run, place.job)).or_insert_with(allowed).clone()
+    }
 }
 
 /// Where an input comes from.
@@ -170,6 +197,7 @@ fn grants(
     run: &RunFacts,
     lease: &LeaseRow,
     manifests: &HashMap<Read, Sha256>,
+    egress: Vec<EgressGrant>,
 ) -> Result<Grants, db::Error> {
     let place = run.place(lease.task)?;
     let inputs = place.spec.inputs.iter().map(|input| {
@@ -189,5 +217,5 @@ fn grants(
     });
     let inputs: BTreeMap<Name, InputGrant> = inputs.collect::<Result<_, db::Error>>()?;
     let AttemptPrefixes { output, scratch } = AttemptPrefixes::of(bucket, run, lease)?;
-    Ok(Grants { inputs, output, scratch, egress: Vec::new(), budgets: Budgets::default() })
+    Ok(Grants { inputs, output, scratch, egress, budgets: Budgets::default() })
 }

@@ -20,6 +20,7 @@ pub mod dag;
 pub mod datasets;
 pub mod db;
 pub mod deploy;
+pub mod egress;
 pub mod facts;
 pub mod grants;
 pub mod http;

@@ -68,6 +68,12 @@ actions! {
     Grant, "dataset.grant", [Admin];
     /// Set the org's limits.
     SetLimits, "limits.set", [Admin];
+    /// See what DAGs may reach outside.
+    ListEgress, "egress.list", [Operator, Admin, Auditor];
+    /// Let DAGs reach a destination outside, or keep them from it.
+    SetEgress, "egress.set", [Admin];
+    /// Take a rule of egress back.
+    RemoveEgress, "egress.remove", [Admin];
     /// Read the audit log.
     ReadAudit, "audit.read", [Admin, Auditor];
     /// See the keys that sign capabilities. For this and what follows on keys and workers, the org has to be
@@ -160,6 +166,9 @@ mod tests {
         (Action::Retry, [false, false, true, true, false]),
         (Action::Grant, [false, false, false, true, false]),
         (Action::SetLimits, [false, false, false, true, false]),
+        (Action::ListEgress, [false, false, true, true, true]),
+        (Action::SetEgress, [false, false, false, true, false]),
+        (Action::RemoveEgress, [false, false, false, true, false]),
         (Action::ReadAudit, [false, false, false, true, true]),
         (Action::ListKeys, [false, false, false, true, false]),
         (Action::RotateKeys, [false, false, false, true, false]),

@@ -223,6 +223,7 @@ pub fn job(name: &str, tasks: usize) -> JobSpec {
         timeout_ms: 60_000,
         retries: Retries { max: 1, backoff_ms: 0 },
         limits: JobLimits::default(),
+        egress: Vec::new(),
     }
 }
 
@@ -260,6 +261,7 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
         },
         keys: Keys { platform_org: Some("main".parse()?), ..options.keys },
         credentials: credentials::Source::None,
+        egress: trace_dispatcher::config::Egress::None,
         wake_ups: options.wake_ups,
         limits: Limits { lease_ms: 600_000, ..Limits::default() },
     })

@@ -46,6 +46,7 @@ impl Wrapper {
             task_api: at(platform.addresses.tasks)?,
             // Nothing asks for a query or an object here.
             query: at(platform.addresses.tasks)?,
+            egress: None,
             object_store: ObjectStore {
                 endpoint: at(platform.addresses.tasks)?,
                 region: REGION.to_owned(),

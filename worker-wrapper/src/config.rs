@@ -29,6 +29,10 @@ pub struct Config {
     /// The query service's task listener, for the sandbox.
     #[serde(deserialize_with = "base_address")]
     pub query: Url,
+    /// The egress gateway, for tasks that may reach something outside. Plain HTTP: it is shown tokens, so it lies
+    /// in the platform's own network. Absent: nothing outside can be reached from this worker.
+    #[serde(default, deserialize_with = "gateway_address")]
+    pub egress: Option<Url>,
     /// Where objects are kept.
     pub object_store: ObjectStore,
     /// The worker's identity, which the dispatcher knows by its hash.
@@ -122,6 +126,17 @@ fn base_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Er
         url.set_path(&format!("{}/", url.path()));
     }
     Ok(url)
+}
+
+/// The egress gateway's address: `http://HOST:PORT/` and nothing more, because a proxy has no path.
+fn gateway_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    let url = base_address(deserializer)?;
+    if url.scheme() != "http" || url.path() != "/" || !url.username().is_empty() || url.password().is_some() {
+        return Err(de::Error::custom(
+            "the egress gateway's address is http://HOST:PORT/, without a path or a user",
+        ));
+    }
+    Ok(Some(url))
 }
 
 const fn default_cache_bytes() -> u64 {
@@ -255,6 +270,17 @@ mod tests {
             assert!(error.to_string().contains(address), "{error}");
         }
         assert!(parse(&FILE.replace(": 4", ": 0"), Some("x")).is_err(), "no slots at all");
+    }
+
+    #[test]
+    fn the_egress_gateway_is_an_address_without_a_path() {
+        assert_eq!(parse(FILE, Some("x")).unwrap().egress, None);
+        let with =
+            |address: &str| parse(&FILE.replacen('{', &format!(r#"{{"egress": "{address}","#), 1), Some("x"));
+        assert_eq!(with("http://10.0.0.9:3128").unwrap().egress.unwrap().as_str(), "http://10.0.0.9:3128/");
+        for bad in ["https://gateway:3128/", "http://gateway:3128/proxy", "http://user:hush@gateway:3128/"] {
+            assert!(with(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod claim;
 mod completions;
 pub mod config;
 mod dispatcher;
+pub mod egress;
 mod health;
 pub mod launcher;
 mod leases;

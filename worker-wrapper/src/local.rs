@@ -107,6 +107,7 @@ async fn run_with(run: LocalRun, launcher: &dyn Launcher) -> Result<LocalOutcome
         env: run.env,
         resources: run.resources,
         timeout: run.timeout,
+        egress: None,
     };
     let launched = launcher.launch(order).await?;
     let Ended { exit, outputs } = match watch(launched, &book, pending::<Infallible>()).await {

@@ -8,7 +8,10 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use tokio::time::timeout;
 use trace_contracts::{
     Audience, S3Prefix, Secret,
@@ -40,8 +43,8 @@ impl TaskApi {
         Self { http: Http::new(base) }
     }
 
-    async fn token(&self, current: &Secret<String>) -> Result<TokenReply, Error> {
-        let request = TokenRequest { audience: Audience::Dispatcher };
+    async fn token(&self, current: &Secret<String>, audience: Audience) -> Result<TokenReply, Error> {
+        let request = TokenRequest { audience };
         self.http.call("v1/task/token", current, &request, TIMEOUT).await
     }
 
@@ -66,6 +69,15 @@ pub struct Authority {
 struct Token {
     value: Secret<String>,
     expires_at: Option<DateTime<Utc>>,
+}
+
+/// What a capability lets an attempt reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The platform alone.
+    Platform,
+    /// Destinations outside, too, through the egress gateway.
+    Outside,
 }
 
 /// Where an attempt's outputs go, and the keys to write them with.
@@ -112,7 +124,7 @@ impl Authority {
         loop {
             let Some(expires_at) = self.current().expires_at else { return pending().await };
             let _time_passed = timeout(until_renewal(expires_at, Utc::now()), pending::<()>()).await;
-            match self.api.token(&self.current().value).await {
+            match self.api.token(&self.current().value, Audience::Dispatcher).await {
                 Ok(reply) => {
                     *self.token.lock().unwrap_or_else(PoisonError::into_inner) =
                         Token { value: reply.token, expires_at: Some(reply.expires_at) };
@@ -124,6 +136,20 @@ impl Authority {
                 }
             }
         }
+    }
+
+    /// What the attempt's capability lets it reach.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        reach(self.current().value.expose())
+    }
+
+    /// A token for the egress gateway.
+    ///
+    /// # Errors
+    /// When the dispatcher refuses, as for an attempt that may reach nothing outside, or is away.
+    pub async fn exchange_for_egress(&self) -> Result<TokenReply, Error> {
+        self.api.token(&self.current().value, Audience::Egress).await
     }
 
     /// Where the attempt's outputs go, and with which keys.
@@ -157,16 +183,37 @@ fn covers(granted: &S3Prefix, wanted: &S3Prefix) -> bool {
     granted.bucket() == wanted.bucket() && wanted.key_prefix().starts_with(granted.key_prefix())
 }
 
-/// When a token says that it ends. It came from the dispatcher itself, so that there is nothing to
-/// prove here; a token that does not say is not renewed.
+/// When a token says that it ends; a token that does not say is not renewed.
 fn expiry(token: &str) -> Option<DateTime<Utc>> {
     #[derive(Deserialize)]
     struct Claims {
         exp: i64,
     }
-    let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: Claims = serde_json::from_slice(&payload).ok()?;
+    let claims: Claims = claims(token)?;
     DateTime::from_timestamp(claims.exp, 0)
+}
+
+/// Whether a token says that anything outside may be reached. A token that does not say lets nobody out.
+fn reach(token: &str) -> Reach {
+    #[derive(Deserialize)]
+    struct Claims {
+        grants: Grants,
+    }
+    #[derive(Deserialize)]
+    struct Grants {
+        #[serde(default)]
+        egress: Vec<IgnoredAny>,
+    }
+    match claims::<Claims>(token) {
+        Some(claims) if !claims.grants.egress.is_empty() => Reach::Outside,
+        _ => Reach::Platform,
+    }
+}
+
+/// What a token says. It came from the dispatcher itself, so that there is nothing to prove here.
+fn claims<C: DeserializeOwned>(token: &str) -> Option<C> {
+    let payload = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&payload).ok()
 }
 
 #[cfg(test)]
@@ -179,6 +226,17 @@ mod tests {
         assert_eq!(expiry(&format!("e30.{payload}.sig")).unwrap().timestamp(), 1_700_000_000);
         for odd in ["", "opaque", "a.b.c", "e30.e30.sig"] {
             assert_eq!(expiry(odd), None);
+        }
+    }
+
+    #[test]
+    fn only_a_token_that_says_so_leads_out() {
+        let token = |payload: &str| format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(payload));
+        let grant = r#"{"destination":"api.example.com:443","max_bytes":1,"max_requests":1}"#;
+        let with = |egress: &str| token(&format!(r#"{{"exp":1,"grants":{{"inputs":{{}}{egress}}}}}"#));
+        assert_eq!(reach(&with(&format!(r#","egress":[{grant}]"#))), Reach::Outside);
+        for inside in [with(""), with(r#","egress":[]"#), token(r#"{"exp":1}"#), "opaque".to_owned()] {
+            assert_eq!(reach(&inside), Reach::Platform, "{inside}");
         }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::{
 use trace_contracts::wire::{limit::BATCH_ITEMS, worker::Lease};
 
 use crate::{
-    attempt::{self, Platform},
+    attempt::{self, GatewayHere, Platform},
     backoff::Backoff,
     cache::Cache,
     claim::{Claimed, claim},
@@ -108,6 +108,7 @@ pub async fn run_with(
             attempts: workspace.attempts.clone(),
             region: config.object_store.region.clone(),
             store: Platform::store(&config.object_store),
+            gateway: if config.egress.is_some() { GatewayHere::Yes } else { GatewayHere::No },
             give_up: CancellationToken::new(),
             dispatcher: dispatcher.clone(),
         }),

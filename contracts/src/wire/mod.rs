@@ -1,6 +1,7 @@
 //! Bodies on the wire. Every request body refuses fields that it does not know; replies may grow.
 
 pub mod authority;
+pub mod egress;
 pub mod limits;
 pub mod plane;
 pub mod queue;

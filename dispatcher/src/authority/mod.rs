@@ -1,7 +1,8 @@
-//! Taking authority away: from keys, users and workers. What is decided commits first, so that every plane
+//! Taking authority away: from keys, users, workers and destinations. What is decided commits first, so that every plane
 //! refuses at once; then what runs on that authority is ended, in transactions of its own. Should this
 //! dispatcher stop between the two, the sweep of any other one ends the rest.
 
+pub mod egress;
 pub mod keys;
 pub mod users;
 pub mod workers;
@@ -21,6 +22,7 @@ pub async fn take_back_everything(app: &App) -> Result<(), task::Error> {
     keys::end_holders(app).await?;
     users::cancel_runs(app, None).await?;
     workers::end_attempts(app, None).await?;
+    egress::end_holders(app, None).await?;
     Ok(())
 }
 

@@ -10,8 +10,12 @@ pub const MAX_JOBS: usize = 10_000;
 pub const MAX_TASKS: usize = 100_000;
 /// Inputs of one job. With [`MAX_GRANT_BYTES`] it keeps a capability token within a header.
 pub const MAX_INPUTS: usize = 24;
-/// Columns and filters of all inputs of one job, as text.
+/// Columns, filters and destinations of one job, as text.
 pub const MAX_GRANT_BYTES: usize = 3 * 1024;
+/// Destinations of one job.
+pub const MAX_EGRESS: usize = 16;
+/// Destinations of all jobs of one DAG.
+pub const MAX_EGRESS_OF_DAG: usize = 1_000;
 /// Files of one job.
 pub const MAX_FILES: usize = 64;
 /// Parameters of one DAG.
@@ -35,6 +39,10 @@ pub const MAX_RETRIES: u32 = 20;
 pub const CONCURRENCY: (u32, u32) = (1, 100_000);
 /// Tasks of a rate.
 pub const RATE_TASKS: (u32, u32) = (1, 100_000);
+/// Bytes that one attempt may exchange with one destination, in both directions together.
+pub const EGRESS_BYTES: (u64, u64) = (1 << 10, 1 << 40);
+/// Requests and tunnels of one attempt to one destination.
+pub const EGRESS_REQUESTS: (u32, u32) = (1, 1_000_000);
 /// Priority of a DAG or a job.
 pub const PRIORITY: (i16, i16) = (-100, 100);
 
@@ -45,5 +53,9 @@ pub const RESOURCES: Resources =
 pub const TIMEOUT_DEFAULT_MS: u64 = 5 * 60_000;
 /// What happens after a failure when the job does not say.
 pub const RETRIES: Retries = Retries { max: 3, backoff_ms: 2_000 };
+/// Bytes to one destination when the job does not say.
+pub const EGRESS_BYTES_DEFAULT: u64 = 10 << 20;
+/// Requests to one destination when the job does not say.
+pub const EGRESS_REQUESTS_DEFAULT: u32 = 100;
 /// The priority when neither job nor DAG says.
 pub const PRIORITY_DEFAULT: i16 = 0;

@@ -7,6 +7,7 @@ use trace_contracts::{Name, wire::worker::Blob};
 use super::{
     Checked, Invalid, Uses, bounds,
     decode::Record as _,
+    egress::EgressUse,
     findings::Findings,
     graph,
     inputs::{self, DatasetUse},
@@ -29,7 +30,7 @@ pub fn build(
     mut findings: Findings,
 ) -> Result<Checked, Invalid> {
     let mut uploads = Uploads::new(blobs);
-    let mut datasets = Vec::new();
+    let mut outside = Outside::default();
     let params = params::defaults(raw.params.as_ref(), &mut findings);
     let Some(list) = &raw.jobs else { return Err(findings.into_errors()) };
     if list.written == 0 {
@@ -46,7 +47,7 @@ pub fn build(
     };
     let concurrency = job::concurrency(raw.concurrency.as_ref(), &mut findings);
     let (published, publishes) = publish::resolve(raw.publish.as_ref(), &names, &mut findings);
-    let jobs = jobs(&list.items, &names, &shared, &published, &mut uploads, &mut datasets, &mut findings);
+    let jobs = jobs(&list.items, &names, &shared, &published, &mut uploads, &mut outside, &mut findings);
     let (blob_uses, stray) = uploads.finish();
     if !findings.is_empty() {
         return Err(findings.into_errors());
@@ -57,7 +58,15 @@ pub fn build(
     // Unwrap safety: a part that is absent has been reported, and nothing was.
     let mut spec = assemble(raw, params, jobs, &published).expect("every part is there");
     spec.concurrency = concurrency;
-    Ok(Checked { spec, uses: Uses { blobs: blob_uses, datasets, publishes } })
+    let Outside { datasets, egress } = outside;
+    Ok(Checked { spec, uses: Uses { blobs: blob_uses, datasets, publishes, egress } })
+}
+
+/// What jobs use that the file can't prove.
+#[derive(Default)]
+struct Outside {
+    datasets: Vec<DatasetUse>,
+    egress: Vec<EgressUse>,
 }
 
 /// What every job of the DAG takes over.
@@ -72,7 +81,7 @@ fn jobs(
     shared: &Shared<'_>,
     published: &BTreeMap<Name, usize>,
     uploads: &mut Uploads<'_>,
-    datasets: &mut Vec<DatasetUse>,
+    outside: &mut Outside,
     findings: &mut Findings,
 ) -> Vec<Option<JobSpec>> {
     let partitions = partitions::resolve(raw, names, findings);
@@ -82,8 +91,9 @@ fn jobs(
         .iter()
         .enumerate()
         .map(|(index, job)| {
-            let own = job::own(job, shared.priority, shared.operators, uploads, findings);
-            let inputs = inputs::resolve(index, job, &context, datasets, findings);
+            let own =
+                job::own(job, shared.priority, shared.operators, uploads, &mut outside.egress, findings);
+            let inputs = inputs::resolve(index, job, &context, &mut outside.datasets, findings);
             let own = own?;
             Some(JobSpec {
                 name: job.name.as_ref()?.value.clone(),
@@ -95,6 +105,7 @@ fn jobs(
                 timeout_ms: own.timeout_ms,
                 retries: own.retries,
                 limits: own.limits,
+                egress: own.egress,
             })
         })
         .collect();

@@ -68,14 +68,7 @@ fn check_bounds(list: &List<RawInput>, findings: &mut Findings) {
     if list.written > bounds::MAX_INPUTS {
         findings.push(&list.place, format!("a job has at most {} inputs", bounds::MAX_INPUTS));
     }
-    let columns = list.items.iter().flat_map(|input| input.columns.iter().flat_map(|columns| &columns.items));
-    let filters = list.items.iter().flat_map(|input| input.filter.iter().flat_map(|filter| &filter.entries));
-    let bytes: usize = columns.map(|column| column.value.0.len() + 3).sum::<usize>()
-        + filters
-            .map(|(column, value)| {
-                column.value.0.len() + serde_json::to_string(&value.value).map_or(0, |text| text.len()) + 4
-            })
-            .sum::<usize>();
+    let bytes = grant_bytes(list);
     if bytes > bounds::MAX_GRANT_BYTES {
         let message = format!(
             "`columns` and `where` of all inputs of a job have at most {} bytes; here are {bytes}: publish a \
@@ -84,6 +77,16 @@ fn check_bounds(list: &List<RawInput>, findings: &mut Findings) {
         );
         findings.push(&list.place, message);
     }
+}
+
+/// What the columns and filters of the inputs of one job take in its capability.
+pub fn grant_bytes(list: &List<RawInput>) -> usize {
+    let columns = list.items.iter().flat_map(|input| input.columns.iter().flat_map(|columns| &columns.items));
+    let filters = list.items.iter().flat_map(|input| input.filter.iter().flat_map(|filter| &filter.entries));
+    let filters = filters.map(|(column, value)| {
+        column.value.0.len() + serde_json::to_string(&value.value).map_or(0, |text| text.len()) + 4
+    });
+    columns.map(|column| column.value.0.len() + 3).sum::<usize>() + filters.sum::<usize>()
 }
 
 fn check_names(list: &List<RawInput>, findings: &mut Findings) {

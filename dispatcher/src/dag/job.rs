@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use trace_contracts::{
-    Name,
+    EgressGrant, Name,
     wire::worker::{Blob, Code, Resources},
 };
 
 use super::{
     bounds,
-    decode::{Leaf, List, Located, Record as _, exactly_one},
+    decode::{Leaf, Located, Record as _, exactly_one},
+    egress::{self, EgressUse},
     findings::{Findings, shown},
-    leaf::{Declared, RelativePath},
+    leaf::RelativePath,
     quantity::{Bytes, Count, shown_bytes, shown_millis},
     raw::{RawJob, RawRate, RawResources, RawRetries},
     spec::{JobLimits, Rate, Retries},
@@ -34,6 +35,8 @@ pub struct Own {
     pub retries: Retries,
     /// What holds its tasks back, and which go first.
     pub limits: JobLimits,
+    /// What it reaches outside.
+    pub egress: Vec<EgressGrant>,
 }
 
 /// Reads the parts of a job that do not depend on other jobs; `None` when something is wrong.
@@ -42,9 +45,10 @@ pub fn own(
     dag_priority: i16,
     operators: &[Name],
     uploads: &mut Uploads<'_>,
+    reached: &mut Vec<EgressUse>,
     findings: &mut Findings,
 ) -> Option<Own> {
-    refuse_authority(job, findings);
+    refuse_secrets(job, findings);
     let code = code(job, operators, uploads, findings);
     let files = files(job, uploads, findings);
     let resources = resources(job.resources.as_ref(), findings);
@@ -57,11 +61,12 @@ pub fn own(
     );
     let retries = retries(job.retries.as_ref(), findings);
     let limits = limits(job, dag_priority, findings);
-    Some(Own { code: code?, files: files?, resources, timeout_ms, retries, limits })
+    let egress = egress::resolve(job, reached, findings);
+    Some(Own { code: code?, files: files?, resources, timeout_ms, retries, limits, egress: egress? })
 }
 
 /// What no job is given yet. Saying so at deploy is better than a task that fails for want of it.
-fn refuse_authority(job: &RawJob, findings: &mut Findings) {
+fn refuse_secrets(job: &RawJob, findings: &mut Findings) {
     let untrusted = job.gives("udf");
     let secrets = if untrusted {
         "secrets are for trusted operators only, never for a function of yours: leave `secrets` empty, \
@@ -69,15 +74,8 @@ fn refuse_authority(job: &RawJob, findings: &mut Findings) {
     } else {
         "this platform has no secret store yet: leave `secrets` empty"
     };
-    refuse_unless_empty(job.secrets.as_ref(), secrets, findings);
-    let egress = "this platform has no egress gateway yet, so nothing outside it can be reached: leave `egress` \
-                  empty, and bring the data in as `files` or a dataset";
-    refuse_unless_empty(job.egress.as_ref(), egress, findings);
-}
-
-fn refuse_unless_empty(list: Option<&List<Located<Declared>>>, why: &str, findings: &mut Findings) {
-    for declared in list.into_iter().flat_map(|list| &list.items) {
-        findings.push(&declared.place, format!("`{}`: {why}", shown(&declared.value.0)));
+    for declared in job.secrets.iter().flat_map(|list| &list.items) {
+        findings.push(&declared.place, format!("`{}`: {secrets}", shown(&declared.value.0)));
     }
 }
 
@@ -196,7 +194,7 @@ fn rate(raw: &RawRate, findings: &mut Findings) -> Option<Rate> {
 }
 
 /// The value if there is one, else the default; reports a value outside the bounds.
-fn bounded<T: Leaf, N: Copy + PartialOrd>(
+pub fn bounded<T: Leaf, N: Copy + PartialOrd>(
     given: Option<(&Located<T>, N)>,
     (least, most): (N, N),
     default: N,

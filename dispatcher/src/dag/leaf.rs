@@ -2,7 +2,12 @@
 //! read and how the JSON Schema describes it.
 
 use schemars::{Schema, json_schema};
-use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Language};
+use trace_contracts::{
+    Name, PartitionKey,
+    destination::{Destination, InvalidDestination},
+    grant::FilterValue,
+    wire::worker::Language,
+};
 
 use super::{
     decode::Leaf,
@@ -205,7 +210,20 @@ impl Leaf for FilterValue {
     }
 }
 
-/// An allowed destination or the name of a secret: declared, and refused until it is offered.
+impl Leaf for Destination {
+    /// The text itself stays out of the message: somebody may have put a password into it.
+    fn read(value: Value) -> Result<Self, String> {
+        text(value, "a destination such as `api.example.com:443`")?
+            .parse()
+            .map_err(|error: InvalidDestination| format!("this is no destination: {error}"))
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9.:\\[\\]-]{1,255}:[1-9][0-9]{0,4}$" })
+    }
+}
+
+/// The name of a secret: declared, and refused until it is offered.
 #[derive(Debug, Clone)]
 pub struct Declared(pub String);
 

@@ -10,6 +10,7 @@ use trace_contracts::{FieldError, Sha256, digest::Sha256Hasher, wire::worker::Bl
 pub mod bounds;
 mod build;
 mod decode;
+mod egress;
 mod findings;
 mod graph;
 mod inputs;
@@ -31,6 +32,7 @@ mod uploads;
 #[cfg(test)]
 mod tests;
 
+pub use egress::EgressUse;
 pub use findings::Place;
 pub use inputs::DatasetUse;
 pub use publish::PublishUse;
@@ -43,8 +45,8 @@ use decode::Decode as _;
 /// What is wrong with a file, in its order.
 pub type Invalid = Vec<FieldError>;
 
-/// A file without mistakes of its own. Whether the blobs and datasets that it uses exist, and
-/// whether its author may read them, is for the registry to say.
+/// A file without mistakes of its own. Whether the blobs and datasets that it uses exist, whether its
+/// author may read them, and whether it may reach what it declares, is for the registry to say.
 #[derive(Debug)]
 pub struct Checked {
     /// The DAG.
@@ -62,6 +64,8 @@ pub struct Uses {
     pub datasets: Vec<DatasetUse>,
     /// Names that it publishes.
     pub publishes: Vec<PublishUse>,
+    /// Destinations outside that its jobs reach.
+    pub egress: Vec<EgressUse>,
 }
 
 /// Reads and checks a file. `blobs` says what each path in it stands for.

@@ -5,6 +5,7 @@ use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Lang
 
 use super::{
     decode::{List, Located, Table, record},
+    egress::RawEgress,
     leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, ProcessRuntime, RelativePath},
     quantity::{Bytes, Count, CpuMillis, Millis, Priority},
     spec::Period,
@@ -64,8 +65,8 @@ record! {
         optional rate: RawRate = "rate",
         /// Secrets that a trusted job needs; none are offered yet.
         optional secrets: List<Located<Declared>> = "secrets",
-        /// Destinations outside the platform; none are offered yet.
-        optional egress: List<Located<Declared>> = "egress",
+        /// Destinations outside the platform that the job reaches, and how much. An admin has to allow each.
+        optional egress: List<RawEgress> = "egress",
         ;
         /// Where the job runs; left out, the environment decides.
         "runtime": Located<ProcessRuntime>,

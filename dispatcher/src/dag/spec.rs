@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use trace_contracts::{
-    Name, PartitionKey, RowFilter,
+    EgressGrant, Name, PartitionKey, RowFilter,
     wire::worker::{Blob, Code, Resources},
 };
 
@@ -56,6 +56,10 @@ pub struct JobSpec {
     /// that what is stored of a DAG without limits stays as it was.
     #[serde(default, skip_serializing_if = "JobLimits::is_default")]
     pub limits: JobLimits,
+    /// Destinations outside that it declares, each once. What of it an attempt may reach is for an admin's
+    /// rules to say. Left out of the JSON where there is none, for the same reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<EgressGrant>,
 }
 
 /// What holds tasks of a job back, and which go first.

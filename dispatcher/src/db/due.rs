@@ -40,7 +40,8 @@ pub async fn due(conn: &mut PgConnection) -> Result<Due, Error> {
                 or exists (select from users u join runs r on r.triggered_by = u.user_id
                     where u.suspended_at is not null and r.state = 'running')
                 or exists (select from workers w join leases l on l.worker_id = w.worker_id
-                    where w.revoked_at is not null) as "unauthorised!""#
+                    where w.revoked_at is not null)
+                or exists (select from egress_rules where state <> 'holds') as "unauthorised!""#
     )
     .fetch_one(conn)
     .await?;

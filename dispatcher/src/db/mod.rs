@@ -10,6 +10,7 @@ pub mod commits;
 pub mod dags;
 pub mod datasets;
 pub mod due;
+pub mod egress;
 pub mod fences;
 pub mod identities;
 pub mod keys;

@@ -27,6 +27,7 @@ fn job(index: usize, partitions: usize, inputs: Vec<Source>) -> JobSpec {
         timeout_ms: 1000,
         retries: Retries { max: 0, backoff_ms: 0 },
         limits: JobLimits::default(),
+        egress: Vec::new(),
     }
 }
 

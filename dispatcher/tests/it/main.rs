@@ -30,6 +30,7 @@ mod upgrade;
 mod user_audit;
 mod user_datasets;
 mod user_deploy;
+mod user_egress;
 mod user_limits;
 mod user_routes;
 mod user_runs;

@@ -185,7 +185,7 @@ async fn every_route_refuses_everybody_else() {
             .replace("{run}", "r1")
             .replace("{version}", "dv1.0");
         let path = path.replace("{task}", "t1.0").replace("{name}", "n").replace("{user}", "u1");
-        let path = path.replace("{kid}", "k1");
+        let path = path.replace("{kid}", "k1").replace("{rule}", "e1");
         for (what, token, code) in expected(route.caller, &platform, &who) {
             let mut request = platform.http.request(route.method.clone(), format!("http://{address}{path}"));
             if let Some(token) = token {

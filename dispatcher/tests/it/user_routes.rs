@@ -70,6 +70,9 @@ fn matrix() -> Vec<Case> {
         case(Method::GET, "/v1/datasets", none.clone(), AUDITOR, Empty),
         case(Method::GET, "/v1/datasets/{name}", none.clone(), AUDITOR, NotFound),
         case(Method::POST, "/v1/datasets/{name}/grants", json!({ "role": "reader" }), NO_ADMINS, NotFound),
+        case(Method::GET, "/v1/egress", none.clone(), &[Role::Reader, Role::Writer], Empty),
+        case(Method::POST, "/v1/egress", egress_rule("b.example.com:443"), NO_ADMINS, Own),
+        case(Method::DELETE, "/v1/egress/{rule}", none.clone(), NO_ADMINS, NotFound),
         case(Method::GET, "/v1/audit", none.clone(), &[Role::Reader, Role::Writer, Role::Operator], Own),
         case(Method::GET, "/v1/keys", none.clone(), NO_ADMINS, Own),
         case(Method::POST, "/v1/keys/rotate", json!({ "reason": "x" }), NO_ADMINS, Own),
@@ -82,6 +85,10 @@ fn matrix() -> Vec<Case> {
     ]
 }
 
+fn egress_rule(to: &str) -> Value {
+    json!({ "effect": "allow", "to": to })
+}
+
 /// Something of `main` for every address.
 struct Things {
     run: String,
@@ -89,6 +96,7 @@ struct Things {
     sha256: String,
     kid: String,
     user: String,
+    rule: String,
 }
 
 impl Things {
@@ -103,7 +111,10 @@ impl Things {
         // Nobody's whom the matrix calls by: they would be suspended in the middle of it.
         let other: Value = test.named("other", "main", Role::Reader).get("/v1/whoami").await;
         let user = other["user"].as_str().expect("a user").to_owned();
-        Self { run, task, sha256, kid, user }
+        let set = test.user(Role::Admin).post("/v1/egress", &egress_rule("a.example.com:443")).await;
+        let set: Value = set.json().await.expect("a rule is set");
+        let rule = set["rule"]["rule"].as_str().expect("a rule").to_owned();
+        Self { run, task, sha256, kid, user, rule }
     }
 
     fn address(&self, route: &str) -> String {
@@ -120,6 +131,7 @@ impl Things {
             .replace("{sha256}", &self.sha256)
             .replace("{kid}", &self.kid)
             .replace("{user}", &self.user)
+            .replace("{rule}", &self.rule)
     }
 }
 

@@ -336,7 +336,9 @@ def claims_deep(world):
 
 @vector("token-long")
 def token_long(world):
-    grants = {**part(CLAIMS)["grants"], "egress": ["https://example.org/"] * 1000}
+    grants = part(CLAIMS)["grants"]
+    long = {"dataset": "d1", "version": "dv1.0", "manifest": "0" * 64, "columns": ["the_name_of_a_column"] * 1000}
+    grants = {**grants, "inputs": {**grants["inputs"], "long": long}}
     return show(signed(world, part(HEADER), {**part(CLAIMS), "grants": grants}))
 
 

@@ -6,6 +6,7 @@ mod connect;
 mod datasets;
 mod dead_letters;
 mod deploy;
+mod egress;
 mod engine;
 pub mod error;
 mod init;
@@ -94,6 +95,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Show or set what your org may use at most
     Limits(limits::Limits),
+    /// List, allow or deny what DAGs may reach outside
+    Egress(egress::Egress),
     /// List what was done and what was refused
     Audit(audit::Audit),
     /// List, rotate or revoke the keys that sign capabilities
@@ -138,6 +141,7 @@ impl Command {
             Self::Retry(command) => command.run().await,
             Self::DeadLetters(command) => command.run().await,
             Self::Limits(command) => command.run().await,
+            Self::Egress(command) => command.run().await,
             Self::Audit(command) => command.run().await,
             Self::Keys(command) => command.run().await,
             Self::Users(command) => command.run().await,

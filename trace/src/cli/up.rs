@@ -9,13 +9,15 @@ use super::Error;
 use crate::up::{self, Options};
 
 const AFTER_HELP: &str = "\
-Starts a private PostgreSQL, an object store, the dispatcher, the query service and a worker
-with its sandbox, all on this machine, and prints `ready URL` when they answer. Everything is
+Starts a private PostgreSQL, an object store, the dispatcher, the query service, the egress
+gateway and a worker with its sandbox, all on this machine, and prints `ready URL` when they answer. Everything is
 kept in the data folder: the next start goes on where this one ended. Ctrl-C drains and stops;
 a second one stops at once. RUST_LOG=info says more.
 
 An admin's token for each org is written to DIR/tokens/ORG-admin.jwt. Commands that are given
 the same data folder find the platform by themselves, as the admin of the first org.
+
+No task reaches anything outside until a DAG declares it and an admin allows it (`trace egress`).
 
 Example:
   trace up
@@ -42,12 +44,21 @@ pub(super) struct Up {
     /// Tasks that run at once; as many as there are cores, when absent
     #[arg(long, value_name = "N")]
     slots: Option<NonZeroU32>,
+    /// The operator's file of the egress gateway: private networks that it may reach, and what it may
+    /// not; without it, public addresses alone (see docs/egress.md)
+    #[arg(long, value_name = "FILE")]
+    egress_policy: Option<PathBuf>,
 }
 
 impl Up {
     pub async fn run(self) -> Result<(), Error> {
-        let options =
-            Options { data_dir: self.data_dir, listen: self.listen, orgs: self.orgs, slots: self.slots };
+        let options = Options {
+            data_dir: self.data_dir,
+            listen: self.listen,
+            orgs: self.orgs,
+            slots: self.slots,
+            egress_policy: self.egress_policy,
+        };
         Ok(up::run(options).await?)
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::de::DeserializeOwned;
 use trace_contracts::{
-    AttemptId, KeyId, Name, RunId, TaskId, UserId,
+    AttemptId, EgressRuleId, KeyId, Name, RunId, TaskId, UserId,
     wire::{
         authority::{KeyInfo, ReasonRequest, RevokeKeyReply, RevokeWorkerReply, SuspendReply, UserInfo},
+        egress::{EgressChange, EgressRuleInfo, EgressRuleRequest},
         header,
         limits::{LimitsInfo, OrgLimits},
         plane::AuditRecord,
@@ -147,6 +148,31 @@ impl Client {
         let url = self.address.join(&["v1", "limits"]);
         let request = self.request(reqwest::Method::PUT, &url).json(limits);
         answer(&url, send(&url, request).await?).await
+    }
+
+    /// `GET /v1/egress`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn egress_rules(&self) -> Result<Vec<EgressRuleInfo>, Error> {
+        self.get(&["v1", "egress"], &[]).await
+    }
+
+    /// `POST /v1/egress`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn set_egress_rule(&self, rule: &EgressRuleRequest) -> Result<EgressChange, Error> {
+        self.post(&["v1", "egress"], rule).await
+    }
+
+    /// `DELETE /v1/egress/{rule}`.
+    ///
+    /// # Errors
+    /// When the platform refuses or does not answer.
+    pub async fn remove_egress_rule(&self, rule: EgressRuleId) -> Result<EgressChange, Error> {
+        let url = self.address.join(&["v1", "egress", &rule.to_string()]);
+        answer(&url, send(&url, self.request(reqwest::Method::DELETE, &url)).await?).await
     }
 
     /// `POST /v1/tasks/{task}/retry`.

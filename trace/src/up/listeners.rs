@@ -29,6 +29,8 @@ pub(super) struct Listeners {
     pub workers: Bound,
     /// `/v1/task/query` of the query service.
     pub queries: Bound,
+    /// The egress gateway's proxy.
+    pub egress: Bound,
 }
 
 impl Bound {
@@ -42,6 +44,11 @@ impl Bound {
         // Unwrap safety: an address and a path of ours make a URL.
         let base: Url = format!("http://{}/", self.address).parse().expect("an address is a URL's host");
         base.join(path).expect("our paths are URL paths")
+    }
+
+    /// The listener itself, for what is no router.
+    pub fn into_listener(self) -> TcpListener {
+        self.listener
     }
 
     /// Serves a router here, as one of the tasks, until `stopping`.
@@ -63,6 +70,7 @@ impl Listeners {
             tasks: bind(any).await?,
             workers: bind(any).await?,
             queries: bind(any).await?,
+            egress: bind(any).await?,
         })
     }
 }

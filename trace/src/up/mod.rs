@@ -41,6 +41,8 @@ pub struct Options {
     pub orgs: Vec<Name>,
     /// Tasks at once; as many as there are cores, when absent.
     pub slots: Option<NonZeroU32>,
+    /// The operator's file of the egress gateway: what it may reach beside public addresses, and what not.
+    pub egress_policy: Option<PathBuf>,
 }
 
 /// Why there is no platform, or none any more.

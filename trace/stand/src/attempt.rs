@@ -347,6 +347,7 @@ fn one_job() -> anyhow::Result<Spec> {
         timeout_ms: u64::try_from(Duration::from_secs(3600).as_millis())?,
         retries: Retries { max: 1, backoff_ms: 0 },
         limits: JobLimits::default(),
+        egress: Vec::new(),
     };
     Ok(Spec {
         name: "d".parse()?,

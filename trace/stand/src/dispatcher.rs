@@ -62,6 +62,7 @@ impl Dispatcher {
                 secret_access_key: root.secret_access_key,
             },
             credentials: trace_dispatcher::credentials::Source::None,
+            egress: trace_dispatcher::config::Egress::None,
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             keys: Keys { platform_org: Some(main.clone()), ..Keys::default() },
             limits: Limits { lease_ms: 600_000, ..Limits::default() },

@@ -3,6 +3,7 @@
 //! inside the sandbox are binaries of their own.
 
 mod drill;
+mod egress;
 mod faults;
 mod flights;
 mod platform;

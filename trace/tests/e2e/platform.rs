@@ -18,8 +18,19 @@ pub struct Platform {
 impl Platform {
     /// Starts one and waits until it says that it is ready.
     pub fn start() -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// Starts one whose egress gateway has this file of its operator.
+    pub fn with_egress_policy(policy: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let up = start_on(&folder.path().join("data"));
+        let path = folder.path().join("egress.json");
+        fs::write(&path, policy).unwrap();
+        Self::in_folder(folder, &["--egress-policy", path.to_str().unwrap()])
+    }
+
+    fn in_folder(folder: tempfile::TempDir, more: &[&str]) -> Self {
+        let up = start_on(&folder.path().join("data"), more);
         Self { folder, up }
     }
 
@@ -42,7 +53,7 @@ impl Platform {
     pub fn crash_and_restart(&mut self) {
         self.up.kill().unwrap();
         self.up.wait().unwrap();
-        self.up = start_on(&self.data());
+        self.up = start_on(&self.data(), &[]);
     }
 
     /// Runs a command as the admin of `main`.
@@ -75,13 +86,18 @@ impl Platform {
 
     /// Writes a DAG with one Python UDF a job, and deploys it.
     pub fn deploy_python(&self, name: &str, jobs: &str, udfs: &[(&str, &str)]) {
+        json(&self.try_deploy_python(name, jobs, udfs));
+    }
+
+    /// The same, which may be refused.
+    pub fn try_deploy_python(&self, name: &str, jobs: &str, udfs: &[(&str, &str)]) -> Output {
         let dag = self.folder.path().join(name);
         for (udf, source) in udfs {
             fs::create_dir_all(dag.join(udf)).unwrap();
             fs::write(dag.join(udf).join("main.py"), source).unwrap();
         }
         fs::write(dag.join("dag.yaml"), format!("name: {name}\njobs:\n{jobs}")).unwrap();
-        json(&self.trace(&["deploy", &format!("{name}/dag.yaml"), "--json"]));
+        self.trace(&["deploy", &format!("{name}/dag.yaml"), "--json"])
     }
 }
 
@@ -108,10 +124,11 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn start_on(data: &Path) -> Child {
+fn start_on(data: &Path, more: &[&str]) -> Child {
     let mut up = Command::new(env!("CARGO_BIN_EXE_trace"))
         .args(["up", "--listen", "127.0.0.1:0", "--org", "main", "--org", "rival", "--data-dir"])
         .arg(data)
+        .args(more)
         .env_remove("TRACE_URL")
         .env_remove("TRACE_TOKEN")
         .stdout(Stdio::piped())

@@ -2,6 +2,7 @@
 
 mod authority;
 mod deploy;
+mod egress;
 mod embedded;
 mod limits;
 mod lists;

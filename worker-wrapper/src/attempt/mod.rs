@@ -29,10 +29,11 @@ use crate::{
     completions::{Completed, Completions},
     config::ObjectStore,
     dispatcher::Dispatcher,
+    egress::{AttemptTokens, EgressTokens, Exchange},
     launcher::{self, Ended, Launched, Launcher, Outputs},
     leases::{Held, Lost},
     logs::{Destination, LogBook, Masker, Sent, ship},
-    task_api::{Authority, TaskApi},
+    task_api::{Authority, Reach, TaskApi},
 };
 
 /// The rest of a log is sent within this time, before the completion that closes it.
@@ -49,8 +50,16 @@ pub(crate) struct Platform {
     pub(crate) attempts: PathBuf,
     pub(crate) region: String,
     pub(crate) store: Store,
+    pub(crate) gateway: GatewayHere,
     /// Cancelled when running attempts are not waited for any longer.
     pub(crate) give_up: CancellationToken,
+}
+
+/// Whether this worker knows an egress gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GatewayHere {
+    Yes,
+    No,
 }
 
 impl Platform {
@@ -128,7 +137,7 @@ struct Attempt<'a> {
     lease: &'a Lease,
     held: &'a Held,
     book: &'a Arc<LogBook>,
-    authority: &'a Authority,
+    authority: &'a Arc<Authority>,
 }
 
 impl Attempt<'_> {
@@ -184,11 +193,26 @@ impl Attempt<'_> {
 
     async fn launch(&self, staged: &Staged) -> Result<Launched, Outcome> {
         let Lease { attempt, launch, capability_token, .. } = self.lease;
-        let order = order::order(*attempt, launch, capability_token, &self.platform.region, staged);
+        let egress = self.way_out();
+        let order = order::order(*attempt, launch, capability_token, &self.platform.region, staged, egress);
         self.platform.launcher.launch(order).await.map_err(|error| match error {
             launcher::Error::Machine(_) => self.our_fault("the worker could not set up the sandbox", &error),
             launcher::Error::Program(_) => failed(FailureReason::Bundle, error.to_string()),
         })
+    }
+
+    /// Tokens for the gateway, if the attempt's capability lets it reach anything outside.
+    fn way_out(&self) -> Option<Arc<dyn EgressTokens>> {
+        match (self.authority.reach(), self.platform.gateway) {
+            (Reach::Platform, _) => None,
+            (Reach::Outside, GatewayHere::No) => {
+                self.book.say("this worker has no egress gateway: nothing outside can be reached from it");
+                None
+            }
+            (Reach::Outside, GatewayHere::Yes) => {
+                Some(Arc::new(AttemptTokens::new(Arc::clone(self.authority) as Arc<dyn Exchange>)))
+            }
+        }
     }
 
     async fn upload(&self, outputs: &dyn Outputs) -> Outcome {
@@ -203,7 +227,7 @@ impl Attempt<'_> {
         if files.is_empty() {
             return Ok(());
         }
-        let access = Access::new(self.authority);
+        let access = Access::new(&**self.authority);
         upload::upload(&self.platform.store, &access, outputs, files)
             .await
             .map_err(|error| self.not_uploaded(error))

@@ -1,6 +1,6 @@
 //! What the launcher is asked for: the program, and what the environment tells it about its task.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use trace_contracts::{
@@ -9,7 +9,10 @@ use trace_contracts::{
 };
 
 use super::stage::Staged;
-use crate::launcher::{Order, Program};
+use crate::{
+    egress::EgressTokens,
+    launcher::{Order, Program},
+};
 
 /// The program of some code.
 pub(crate) fn program(code: &Code) -> Program {
@@ -27,6 +30,7 @@ pub(crate) fn order(
     token: &Secret<String>,
     region: &str,
     staged: &Staged,
+    egress: Option<Arc<dyn EgressTokens>>,
 ) -> Order {
     let timeout = Duration::from_millis(spec.timeout_ms);
     Order {
@@ -37,6 +41,7 @@ pub(crate) fn order(
         env: environment(attempt, spec, token, region, deadline(timeout)),
         resources: spec.resources,
         timeout,
+        egress,
     }
 }
 

@@ -6,7 +6,7 @@
 
 mod process;
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -15,6 +15,7 @@ use trace_contracts::{Name, wire::worker::Resources};
 
 pub use process::ProcessLauncher;
 
+use crate::egress::EgressTokens;
 pub use crate::sandbox::{Exit, OutputFile};
 
 /// What to run, and with what.
@@ -34,6 +35,8 @@ pub struct Order {
     pub resources: Resources,
     /// Wall-clock time.
     pub timeout: Duration,
+    /// What opens the egress gateway, for code that may reach something outside the platform.
+    pub egress: Option<Arc<dyn EgressTokens>>,
 }
 
 /// What to start.

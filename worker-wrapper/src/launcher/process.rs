@@ -45,6 +45,10 @@ impl ProcessLauncher {
             dispatcher: Some(resolve(&config.task_api).await?),
             query: Some(resolve(&config.query).await?),
             object_store: Some(resolve(&config.object_store.endpoint).await?),
+            egress: match &config.egress {
+                Some(gateway) => Some(resolve(gateway).await?),
+                None => None,
+            },
         };
         Ok(Self::new(Sandbox::probe(config.sandbox.clone().into()).await?, upstreams))
     }
@@ -96,6 +100,7 @@ fn confinement(order: Order, upstreams: Upstreams) -> Confinement {
         resources: order.resources,
         timeout: order.timeout,
         upstreams,
+        egress: order.egress,
     }
 }
 

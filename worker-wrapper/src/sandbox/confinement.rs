@@ -1,8 +1,11 @@
 //! What a caller asks for.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use trace_contracts::wire::worker::Resources;
+
+use super::{forwarder::Way, proxy::Gateway};
+use crate::egress::EgressTokens;
 
 /// What holds for every launch of a wrapper.
 #[derive(Debug, Clone)]
@@ -57,6 +60,8 @@ pub struct Confinement {
     pub timeout: Duration,
     /// What can be reached from inside.
     pub upstreams: Upstreams,
+    /// What opens the egress gateway, for code that may reach something outside the platform.
+    pub egress: Option<Arc<dyn EgressTokens>>,
 }
 
 /// What to run.
@@ -86,29 +91,60 @@ pub struct Upstreams {
     pub query: Option<SocketAddr>,
     /// The object store; `AWS_ENDPOINT_URL_S3` inside.
     pub object_store: Option<SocketAddr>,
+    /// The egress gateway; `HTTPS_PROXY` and `HTTP_PROXY` inside. Only code that has tokens for it finds it.
+    pub egress: Option<SocketAddr>,
+}
+
+/// What is reached from inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    /// The dispatcher's listener for tasks.
+    Dispatcher,
+    /// The query service.
+    Query,
+    /// The object store.
+    ObjectStore,
+    /// Whatever the egress gateway lets through.
+    Outside,
+}
+
+impl Service {
+    /// The variables that name it inside. Clients differ in which of the four proxy variables they read.
+    pub(super) const fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Dispatcher => &["TRACE_DISPATCHER_URL"],
+            Self::Query => &["TRACE_QUERY_URL"],
+            Self::ObjectStore => &["AWS_ENDPOINT_URL_S3"],
+            Self::Outside => &["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"],
+        }
+    }
 }
 
 /// One upstream as it is seen from inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Route {
-    /// The variable that names it.
-    pub variable: &'static str,
+    /// What it is.
+    pub service: Service,
     /// The loopback port inside; the same in every sandbox, because each has a network of its own.
     pub port: u16,
     /// Where it leads.
-    pub upstream: SocketAddr,
+    pub way: Way,
 }
 
-impl Upstreams {
-    /// Those that there are.
+impl Confinement {
+    /// What can be reached, as far as it is there. The way out is for those alone who have tokens for it.
     pub(super) fn routes(&self) -> Vec<Route> {
+        let Upstreams { dispatcher, query, object_store, egress } = self.upstreams;
+        let bytes = |upstream: Option<SocketAddr>| upstream.map(Way::Bytes);
+        let outside = egress.zip(self.egress.clone());
+        let outside = outside.map(|(address, tokens)| Way::Outside(Gateway { address, tokens }));
         [
-            ("TRACE_DISPATCHER_URL", 8001, self.dispatcher),
-            ("TRACE_QUERY_URL", 8002, self.query),
-            ("AWS_ENDPOINT_URL_S3", 8003, self.object_store),
+            (Service::Dispatcher, 8001, bytes(dispatcher)),
+            (Service::Query, 8002, bytes(query)),
+            (Service::ObjectStore, 8003, bytes(object_store)),
+            (Service::Outside, 8004, outside),
         ]
         .into_iter()
-        .filter_map(|(variable, port, upstream)| Some(Route { variable, port, upstream: upstream? }))
+        .filter_map(|(service, port, way)| Some(Route { service, port, way: way? }))
         .collect()
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::CString, os::unix::ffi::OsStrExt as _};
 
 use super::{
     Error,
-    confinement::Route,
+    confinement::{Route, Service},
     controls::{Protection, stands},
     mounts::c_string,
 };
@@ -21,6 +21,9 @@ const FIXED: [(&str, &str); 9] = [
     ("TRACE_OUTPUT_DIR", "/out"),
     ("USER", "task"),
 ];
+
+/// What is not asked for through a proxy: the platform's own listeners. Only where there is a proxy.
+const DIRECT: [(&str, &str); 2] = [("NO_PROXY", "127.0.0.1,localhost"), ("no_proxy", "127.0.0.1,localhost")];
 
 /// What the kernel takes of one `NAME=value`, with the NUL (`MAX_ARG_STRLEN`).
 const MAX_BYTES: usize = 128 * 1024;
@@ -48,7 +51,11 @@ pub(super) fn build(
         FIXED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
     variables.push(("PYTHONPATH", python_path.to_owned()));
     for route in routes {
-        variables.push((route.variable, format!("http://127.0.0.1:{}", route.port)));
+        let address = format!("http://127.0.0.1:{}", route.port);
+        variables.extend(route.service.variables().iter().map(|name| (*name, address.clone())));
+    }
+    if routes.iter().any(|route| route.service == Service::Outside) {
+        variables.extend(DIRECT.map(|(name, value)| (name, value.to_owned())));
     }
     for (name, value) in given {
         let refused = |reason| Error::Environment { name: name.clone(), reason };
@@ -84,7 +91,11 @@ fn variable(name: &str, value: &str) -> Result<CString, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::forwarder::Way, *};
+
+    fn route(service: Service, port: u16) -> Route {
+        Route { service, port, way: Way::Bytes("127.0.0.1:9".parse().unwrap()) }
+    }
 
     fn given(name: &str, value: &str) -> Vec<(String, String)> {
         vec![(name.to_owned(), value.to_owned())]
@@ -92,10 +103,23 @@ mod tests {
 
     #[test]
     fn nothing_but_the_listed_variables_is_passed() {
-        let route =
-            Route { variable: "TRACE_QUERY_URL", port: 8002, upstream: "127.0.0.1:9".parse().unwrap() };
-        let built = build(&given("TRACE_TASK", "t1"), &[route], "/trace/python").unwrap();
+        let built =
+            build(&given("TRACE_TASK", "t1"), &[route(Service::Query, 8002)], "/trace/python").unwrap();
         insta::assert_debug_snapshot!(built);
+    }
+
+    #[test]
+    fn a_proxy_is_named_where_there_is_one_and_the_platform_is_not_behind_it() {
+        let named = |routes: &[Route]| -> Vec<String> {
+            let built = build(&[], routes, "").unwrap();
+            let all = built.iter().map(|text| text.to_str().unwrap().to_owned());
+            all.filter(|text| text.to_lowercase().contains("proxy")).collect()
+        };
+        assert!(named(&[route(Service::Dispatcher, 8001)]).is_empty());
+        let both = named(&[route(Service::Dispatcher, 8001), route(Service::Outside, 8004)]);
+        insta::assert_debug_snapshot!(both);
+        let own = build(&given("https_proxy", "http://127.0.0.1:1"), &[route(Service::Outside, 8004)], "");
+        assert!(matches!(own, Err(Error::Environment { .. })));
     }
 
     #[test]

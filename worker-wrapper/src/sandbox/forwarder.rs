@@ -1,7 +1,8 @@
-//! From the listeners inside a sandbox to one fixed address each, byte for byte.
+//! From the listeners inside a sandbox to one fixed address each.
 //!
-//! The bytes are not looked at: the host name, the signature and the TLS handshake that the program
-//! made arrive as they are. What can be reached is decided by which listeners there are.
+//! Bytes are not looked at: the host name, the signature and the TLS handshake that the program made arrive as
+//! they are. What can be reached is decided by which listeners there are. The one that leads out of the platform is
+//! another matter: see [`super::proxy`].
 
 use std::{
     io,
@@ -19,16 +20,27 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::proxy::{Gateway, proxy};
+
 /// Connections of one sandbox at a time, to all upstreams together; more wait.
 const MAX_CONNECTIONS: usize = 64;
 /// A connection on which nothing moves for this long is closed.
 const MAX_IDLE: Duration = Duration::from_secs(120);
 /// An upstream that does not accept within this time is given up.
-const MAX_CONNECT: Duration = Duration::from_secs(10);
+pub(super) const MAX_CONNECT: Duration = Duration::from_secs(10);
 /// Not more often than this is it tried to accept when that fails.
 const RETRY: Duration = Duration::from_millis(50);
 /// In each direction of a connection.
-const BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const BUFFER_BYTES: usize = 16 * 1024;
+
+/// What a listener leads to.
+#[derive(Clone)]
+pub(super) enum Way {
+    /// This address, byte for byte.
+    Bytes(SocketAddr),
+    /// The egress gateway, which is shown the attempt's token.
+    Outside(Gateway),
+}
 
 /// Forwards until it is dropped, which also ends the connections that are open.
 pub(super) struct Forwarders {
@@ -36,22 +48,22 @@ pub(super) struct Forwarders {
 }
 
 impl Forwarders {
-    /// Starts forwarding from each listener to its address.
-    pub(super) fn start(routes: impl IntoIterator<Item = (OwnedFd, SocketAddr)>) -> io::Result<Self> {
+    /// Starts forwarding from each listener to where it leads.
+    pub(super) fn start(routes: impl IntoIterator<Item = (OwnedFd, Way)>) -> io::Result<Self> {
         let mut tasks = JoinSet::new();
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        for (listener, upstream) in routes {
+        for (listener, way) in routes {
             let listener = StdListener::from(listener);
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
-            tasks.spawn(accept(listener, upstream, permits.clone(), MAX_IDLE));
+            tasks.spawn(accept(listener, way, permits.clone(), MAX_IDLE));
         }
         Ok(Self { _tasks: tasks })
     }
 }
 
 /// Accepts for ever; ends its connections when it is dropped itself.
-async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaphore>, idle: Duration) {
+async fn accept(listener: TcpListener, way: Way, permits: Arc<Semaphore>, idle: Duration) {
     let mut connections = JoinSet::new();
     let mut shortage = tokio::time::interval(RETRY);
     while let Ok(permit) = permits.clone().acquire_owned().await {
@@ -60,9 +72,14 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaph
             shortage.tick().await;
             continue;
         };
+        let way = way.clone();
         connections.spawn(async move {
-            if let Err(error) = forward_unless_idle(inside, upstream, idle).await {
-                tracing::debug!(%upstream, %error, "a forwarded connection ended");
+            let ended = match &way {
+                Way::Bytes(upstream) => forward_unless_idle(inside, *upstream, idle).await,
+                Way::Outside(gateway) => proxy(inside, gateway, idle).await,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a forwarded connection ended");
             }
             drop(permit);
         });
@@ -95,17 +112,18 @@ async fn forward_unless_idle(inside: TcpStream, upstream: SocketAddr, idle: Dura
 }
 
 /// When a connection last moved a byte, in either direction.
-struct Moved {
+pub(super) struct Moved {
     at: Mutex<Instant>,
     idle: Duration,
 }
 
 impl Moved {
-    fn new(idle: Duration) -> Self {
+    pub(super) fn new(idle: Duration) -> Self {
         Self { at: Mutex::new(Instant::now()), idle }
     }
 
-    fn now(&self) {
+    /// Now.
+    pub(super) fn now(&self) {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -114,7 +132,7 @@ impl Moved {
     }
 
     /// Waits for `step`, as long as the connection is not idle in both directions.
-    async fn unless_idle<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pub(super) async fn unless_idle<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         tokio::pin!(step);
         loop {
             let deadline = self.deadline();
@@ -128,7 +146,7 @@ impl Moved {
 }
 
 /// Copies until the end, and passes the end on.
-async fn copy(
+pub(super) async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     moved: &Moved,
@@ -167,7 +185,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, Arc::new(Semaphore::new(2)), idle));
+        tasks.spawn(accept(listener, Way::Bytes(upstream), Arc::new(Semaphore::new(2)), idle));
         (TcpStream::connect(address).await.unwrap(), tasks)
     }
 
@@ -210,7 +228,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, Arc::new(Semaphore::new(1)), MAX_IDLE));
+        tasks.spawn(accept(listener, Way::Bytes(upstream), Arc::new(Semaphore::new(1)), MAX_IDLE));
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         first.write_all(b"x").await.unwrap();

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// At most as many listeners as there are upstreams.
-const MOST: usize = 3;
+const MOST: usize = 4;
 /// Those, and the output folder.
 const PASSED: usize = MOST + 1;
 /// Connections that wait to be accepted.
@@ -98,7 +98,7 @@ pub(super) fn pass(output: RawFd, listeners: &[RawFd; MOST]) -> Result<(), Errno
     message.msg_control = control.0.as_mut_ptr().cast();
     // SAFETY: pure arithmetic on a length.
     message.msg_controllen = unsafe { libc::CMSG_SPACE(bytes) } as usize;
-    // SAFETY: the control buffer is live, aligned, zeroed and larger than one header with four
+    // SAFETY: the control buffer is live, aligned, zeroed and larger than one header with five
     // descriptors, so the first header and its data lie inside it.
     unsafe {
         let header = libc::CMSG_FIRSTHDR(&raw const message);

@@ -14,7 +14,7 @@
 //! | [`mounts`] | the root folder, as a table |
 //! | [`place`] | the attempt's folders, mounted into a sandbox that waits |
 //! | [`listeners`] | loopback listeners inside, their descriptors outside |
-//! | [`forwarder`] | from those listeners to one fixed address each |
+//! | [`forwarder`], [`proxy`] | from those listeners to one fixed address each; to the egress gateway with the attempt's token |
 //! | [`cgroup`] | memory, processes, processor time |
 //! | [`rlimits`], [`privileges`] | what a process may use and be |
 //! | [`landlock`], [`seccomp`] | files, ports and system calls |
@@ -47,6 +47,7 @@ mod pool;
 mod privileges;
 mod probe;
 mod process;
+mod proxy;
 mod rlimits;
 mod runtime;
 mod seccomp;

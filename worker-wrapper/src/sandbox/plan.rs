@@ -155,7 +155,7 @@ impl Host {
         for path in &shown {
             mounts::check_source(path, Identity::any())?;
         }
-        let routes = confinement.upstreams.routes();
+        let routes = confinement.routes();
         let environment = environment::build(&confinement.env, &routes, &self.python_path)?;
         let (kind, arguments) = self.command(&confinement.program)?;
         Ok(Request {

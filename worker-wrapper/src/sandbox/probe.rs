@@ -51,6 +51,7 @@ impl Sandbox {
             resources: TRIAL,
             timeout: MAX_TRIAL,
             upstreams: Upstreams::default(),
+            egress: None,
         };
         let confined = self.launch_once(confinement).await?;
         let mut said = String::new();

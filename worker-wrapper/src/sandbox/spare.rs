@@ -226,6 +226,7 @@ mod tests {
             resources: Resources { cpu_millis: 1000, memory_bytes: 128 << 20, disk_bytes: 1 << 20 },
             timeout: Duration::from_secs(60),
             upstreams: Upstreams::default(),
+            egress: None,
         }
     }
 

@@ -79,6 +79,7 @@ pub fn config(dispatcher: &Dispatcher, work_dir: std::path::PathBuf) -> Config {
         dispatcher: url.clone(),
         task_api: url.clone(),
         query: url.clone(),
+        egress: None,
         object_store: ObjectStore {
             endpoint: url,
             region: "us-east-1".to_owned(),

@@ -32,7 +32,7 @@ pub(super) async fn deploy(
     let candidate = read(request).await?;
     let examined = examine(&app, permit.org(), &candidate).await?;
     let mut tx = app.db.begin().await.map_err(database)?;
-    let reply = deploy::deploy(&mut tx, &permit, &candidate, examined).await?;
+    let reply = deploy::deploy(&mut tx, &permit, &candidate, examined, app.config.egress).await?;
     tx.commit().await.map_err(database)?;
     let status = if reply.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(reply)))

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use trace_contracts::{
-    AttemptId, ErrorCode, KeyId, Name, RunId, Sha256, TaskId, UserId,
+    AttemptId, EgressRuleId, ErrorCode, KeyId, Name, RunId, Sha256, TaskId, UserId,
     wire::{
         authority::{REASON_CHARS, ReasonRequest},
         header::IDEMPOTENCY_KEY,
@@ -38,7 +38,7 @@ macro_rules! named {
     )*};
 }
 
-named! { RunId "run" TaskId "task" Name "DAG or dataset" Sha256 "blob" KeyId "key" UserId "user" }
+named! { RunId "run" TaskId "task" Name "DAG or dataset" Sha256 "blob" KeyId "key" UserId "user" EgressRuleId "egress rule" }
 
 /// The one thing that an address names. What can't be an id is not found, like an id of nothing.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ mod audit;
 mod blobs;
 mod dags;
 mod datasets;
+mod egress;
 mod extract;
 mod identify;
 mod keys;
@@ -23,7 +24,7 @@ mod workers;
 use axum::{
     Json,
     http::Method,
-    routing::{get, head, post, put},
+    routing::{delete, get, head, post, put},
 };
 use trace_contracts::wire::user::WhoAmI;
 
@@ -59,6 +60,9 @@ pub fn routes() -> Vec<Route> {
         user(Method::POST, "/v1/datasets/{name}/grants", post(datasets::grant)),
         user(Method::GET, "/v1/limits", get(limits::show)),
         user(Method::PUT, "/v1/limits", put(limits::set)),
+        user(Method::GET, "/v1/egress", get(egress::list)),
+        user(Method::POST, "/v1/egress", post(egress::set)),
+        user(Method::DELETE, "/v1/egress/{rule}", delete(egress::remove)),
         user(Method::GET, "/v1/audit", get(audit::list)),
         user(Method::GET, "/v1/keys", get(keys::list)),
         user(Method::POST, "/v1/keys/rotate", post(keys::rotate)),

@@ -35,6 +35,16 @@ impl From<authority::keys::Error> for Refusal {
     }
 }
 
+impl From<authority::egress::Error> for Refusal {
+    fn from(error: authority::egress::Error) -> Self {
+        use authority::egress::Error as E;
+        match error {
+            E::Db(error) => database(error),
+            E::TooMany => Self::new(ErrorCode::LimitExceeded, error.to_string()),
+        }
+    }
+}
+
 impl From<deploy::Error> for Refusal {
     fn from(error: deploy::Error) -> Self {
         let detail = format!("{error}; nothing was stored");

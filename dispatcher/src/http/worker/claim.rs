@@ -73,7 +73,8 @@ async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Option<Taken>> {
 /// Rows as they go out: with what to launch and a token. A lease that can't be told of is given
 /// back as failed, so that its task does not wait for it to run out.
 async fn leases(app: &App, rows: Vec<LeaseRow>, signer: &Signer) -> Reply<Vec<Lease>> {
-    let granted = grants::of_leases(&app.db, &app.core.facts, &app.config.object_store.bucket, rows).await?;
+    let (bucket, way_out) = (&app.config.object_store.bucket, app.config.egress);
+    let granted = grants::of_leases(&app.db, &app.core.facts, bucket, way_out, rows).await?;
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {

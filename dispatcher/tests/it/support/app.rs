@@ -16,7 +16,7 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
-    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Egress, Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
     credentials::{QueryServiceOnly, Source},
     identity::Kind,
     start,
@@ -50,8 +50,13 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// Starts one.
+    /// Starts one with a way out.
     pub async fn start() -> Self {
+        Self::with(Egress::Gateway).await
+    }
+
+    /// Starts one with this way out, or none.
+    pub async fn with(egress: Egress) -> Self {
         let folder = tempfile::tempdir().expect("a folder is made");
         let issuer = Issuer::new(&folder.path().join("issuer"));
         let jwks = folder.path().join("users.json");
@@ -78,6 +83,7 @@ impl TestApp {
             },
             keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
             credentials: Source::None,
+            egress,
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: Limits::default(),
         };

@@ -30,6 +30,7 @@ pub fn job(name: &str) -> JobSpec {
         timeout_ms: 60_000,
         retries: Retries { max: 1, backoff_ms: 0 },
         limits: JobLimits::default(),
+        egress: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use trace_contracts::{OrgId, RunId, Secret, UserId};
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, CredentialMinter, Error, bootstrap,
-    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Egress, Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
     credentials::Source,
     identity::Kind,
     keys::SigningKey,
@@ -51,6 +51,8 @@ pub struct Options {
     pub object_store: Option<String>,
     /// Where sessions come from, if not from memory.
     pub credentials: Option<Arc<dyn CredentialMinter>>,
+    /// The way out.
+    pub egress: Egress,
     /// An empty database that is there already.
     pub database: Option<String>,
 }
@@ -80,7 +82,8 @@ impl Platform {
 
     /// A second dispatcher beside this one: the same database, the same key, the same worker.
     pub async fn beside(&self) -> Self {
-        let options = Options { limits: self.app.config.limits, ..Options::default() };
+        let config = &self.app.config;
+        let options = Options { limits: config.limits, egress: config.egress, ..Options::default() };
         let mut other = Self::on(self.url.clone(), Arc::clone(&self.dir), options).await;
         // Identities were issued anew, and both know only the newest: the database is shared.
         other.worker = bootstrap::issue_identity(&self.db, "w2", Kind::Worker).await.unwrap();
@@ -112,6 +115,7 @@ impl Platform {
             },
             keys: Keys { platform_org: Some("main".parse().unwrap()), ..Keys::default() },
             credentials: Source::None,
+            egress: options.egress,
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: options.limits,
         };

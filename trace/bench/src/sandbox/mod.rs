@@ -168,6 +168,7 @@ impl Scene {
             dispatcher: Some(address(0)?),
             query: Some(address(1)?),
             object_store: Some(address(2)?),
+            egress: None,
         };
         // It prepares nothing by itself: when is decided here, so that nothing else runs meanwhile.
         let config = SandboxConfig { spares: 0, ..SandboxConfig::default() };
@@ -228,5 +229,6 @@ fn order(bundle: &Path, program: Program) -> Order {
         env: vec![("TRACE_TASK".to_owned(), "t1".to_owned())],
         resources: Resources { cpu_millis: 1000, memory_bytes: 512 << 20, disk_bytes: 256 << 20 },
         timeout: Duration::from_secs(60),
+        egress: None,
     }
 }

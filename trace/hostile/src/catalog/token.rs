@@ -73,7 +73,7 @@ pub const VECTORS: &[Vector] = &[
     TOKEN.vector("query-token-for-credentials", "the query service's token for object credentials", Reader, AUDIENCE, Off(TokenAudience)),
     TOKEN.vector("token-at-store", "its token at the object store", Reader, NOT_SIGNED, Planted),
     TOKEN.vector("token-for-gateway", "a token for the egress gateway, without a grant", Reader, NO_SERVICE,
-        Without("nothing outside is offered: there is no gateway that such a token could be shown to")),
+        Without("it takes a grant to get one; `user_egress::a_capability_has_what_is_declared_and_allowed_now` shows that it is given then")),
     TOKEN.vector("user-token-at-dispatcher", "an admin's token at the task API", Reader, NOBODY, Planted),
     TOKEN.vector("user-token-at-query", "an admin's token at the tasks' query address", Reader, NOBODY, Planted),
     TOKEN.vector("attempt-of-another-task", "its own attempt with another task; well signed", Reader, OVER, Off(LivingAttempt)),

@@ -9,10 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use trace_contracts::Secret;
 use trace_dispatcher::{Adapters, Dispatcher, bootstrap, identity::Kind};
+use trace_egress_gateway::Gateway;
 use trace_plane::PlaneClient;
 use trace_query_service::Service;
 use trace_worker_wrapper::{
@@ -63,6 +64,9 @@ pub enum Error {
     /// The query service.
     #[error("the query service does not start: {0}")]
     QueryService(#[from] trace_query_service::Error),
+    /// The egress gateway.
+    #[error("the egress gateway does not start: {0}")]
+    Egress(#[from] trace_egress_gateway::Error),
     /// The worker.
     #[error("the worker stopped: {0}")]
     Worker(#[from] trace_worker_wrapper::Error),
@@ -88,6 +92,9 @@ pub(super) struct Platform {
     /// Cancelled first: the worker drains while everything else still answers.
     worker_stopping: CancellationToken,
     worker: JoinSet<Result<(), trace_worker_wrapper::Error>>,
+    /// Cancelled next: what the gateway still has to write goes to the audit log through the dispatcher.
+    gateway_stopping: CancellationToken,
+    gateway: JoinSet<io::Result<()>>,
     services_stopping: CancellationToken,
     listeners: JoinSet<io::Result<()>>,
     query_service: Service,
@@ -127,6 +134,11 @@ impl Platform {
         let query = wiring::query_service(options, &ground, &listeners, identities.query);
         let query_service = trace_query_service::start(query, services_stopping.clone()).await?;
 
+        let gateway = wiring::egress_gateway(options, &listeners, identities.egress);
+        let gateway_stopping = CancellationToken::new();
+        let gateway = trace_egress_gateway::start(gateway, gateway_stopping.clone()).await?;
+        let services = Services { dispatcher, query_service, gateway };
+
         let worker = wiring::worker(options, data, &ground, &listeners, identities.worker)?;
         let launcher = ProcessLauncher::new(
             sandbox,
@@ -134,10 +146,12 @@ impl Platform {
                 dispatcher: Some(listeners.tasks.address),
                 query: Some(listeners.queries.address),
                 object_store: Some(ground.object_store_address()?),
+                egress: Some(listeners.egress.address),
             },
         );
         let address = listeners.users.address;
-        let listeners = serve(listeners, &dispatcher, &query_service, issuer, &services_stopping);
+        let Serving { listeners, gateway, dispatcher, query_service } =
+            serve(listeners, services, issuer, &services_stopping);
         let worker_stopping = CancellationToken::new();
         let mut workers = JoinSet::new();
         let wakeups = Box::new(LongPoll::new(worker.claim_wait()));
@@ -151,6 +165,8 @@ impl Platform {
             address,
             worker_stopping,
             worker: workers,
+            gateway_stopping,
+            gateway,
             services_stopping,
             listeners,
             query_service,
@@ -172,10 +188,8 @@ impl Platform {
                 Ok(Err(error)) => error.into(),
                 _ => Error::Lost,
             },
-            Some(ended) = self.listeners.join_next() => match ended {
-                Ok(Err(error)) => Error::Serve(error),
-                _ => Error::Lost,
-            },
+            Some(ended) = self.listeners.join_next() => stopped(ended),
+            Some(ended) = self.gateway.join_next() => stopped(ended),
             status = self.postgres.ended() => Error::PostgresEnded(status),
         }
     }
@@ -189,6 +203,10 @@ impl Platform {
         let mut outcome = Ok(());
         while let Some(ended) = self.worker.join_next().await {
             outcome = outcome.and(ended.map_or(Err(Error::Lost), |ended| Ok(ended?)));
+        }
+        self.gateway_stopping.cancel();
+        while let Some(ended) = self.gateway.join_next().await {
+            outcome = outcome.and(ended.map_or(Err(Error::Lost), |ended| ended.map_err(Error::Serve)));
         }
         self.services_stopping.cancel();
         while let Some(ended) = self.listeners.join_next().await {
@@ -230,6 +248,7 @@ struct Identities {
     worker: Secret<String>,
     query: Secret<String>,
     object_store: Secret<String>,
+    egress: Secret<String>,
 }
 
 impl Identities {
@@ -242,6 +261,7 @@ impl Identities {
             worker: bootstrap::issue_identity(db, "up_worker", Kind::Worker).await?,
             query: bootstrap::issue_identity(db, "up_query_service", Kind::Plane).await?,
             object_store: bootstrap::issue_identity(db, "up_object_store", Kind::Plane).await?,
+            egress: bootstrap::issue_identity(db, "up_egress_gateway", Kind::Plane).await?,
         })
     }
 }
@@ -259,19 +279,48 @@ async fn start_dispatcher(
     Ok(trace_dispatcher::start(config, adapters, stopping.clone()).await?)
 }
 
+/// Why a listener that ended by itself did.
+fn stopped(ended: Result<io::Result<()>, JoinError>) -> Error {
+    match ended {
+        Ok(Err(error)) => Error::Serve(error),
+        _ => Error::Lost,
+    }
+}
+
+/// The services, started.
+struct Services {
+    dispatcher: Dispatcher,
+    query_service: Service,
+    gateway: Gateway,
+}
+
+/// The same, once they answer.
+struct Serving {
+    listeners: JoinSet<io::Result<()>>,
+    gateway: JoinSet<io::Result<()>>,
+    dispatcher: Dispatcher,
+    query_service: Service,
+}
+
 /// Users see the dispatcher's routes, the query service's and the issuer's keys behind one address.
 fn serve(
     listeners: Listeners,
-    dispatcher: &Dispatcher,
-    query_service: &Service,
+    services: Services,
     issuer: &LocalIssuer,
     stopping: &CancellationToken,
-) -> JoinSet<io::Result<()>> {
+) -> Serving {
+    let Services { dispatcher, query_service, gateway } = services;
     let mut tasks = JoinSet::new();
     let users = dispatcher.user_router().merge(query_service.user_router.clone()).merge(issuer.router());
     listeners.users.serve(&mut tasks, users, stopping);
     listeners.tasks.serve(&mut tasks, dispatcher.task_router(), stopping);
     listeners.workers.serve(&mut tasks, dispatcher.worker_router(), stopping);
     listeners.queries.serve(&mut tasks, query_service.task_router.clone(), stopping);
-    tasks
+    let (mut proxy, listener) = (JoinSet::new(), listeners.egress.into_listener());
+    proxy.spawn(async move {
+        let served = gateway.serve(listener).await;
+        gateway.stopped().await;
+        served
+    });
+    Serving { listeners: tasks, gateway: proxy, dispatcher, query_service }
 }

@@ -69,6 +69,7 @@ pub(super) fn dispatcher(
         keys: Keys { platform_org: options.orgs.first().cloned(), ..Keys::default() },
         // Sessions are the embedded object store's.
         credentials: trace_dispatcher::credentials::Source::None,
+        egress: trace_dispatcher::config::Egress::Gateway,
         wake_ups: trace_dispatcher::queue::Source::Postgres,
         limits: Limits::default(),
     })
@@ -103,6 +104,28 @@ pub(super) fn query_service(
     }
 }
 
+/// The way out. What may be reached is for admins to say (`trace egress`); a private address is reached only if
+/// the operator's file names it.
+pub(super) fn egress_gateway(
+    options: &Options,
+    listeners: &Listeners,
+    identity: Secret<String>,
+) -> trace_egress_gateway::Config {
+    use trace_egress_gateway::config::{Config, Issuer, Limits};
+    Config {
+        dispatcher: listeners.workers.url(""),
+        identity,
+        capabilities: Issuer {
+            issuer: CAPABILITY_ISSUER.to_owned(),
+            jwks: listeners.users.url(CAPABILITY_JWKS),
+        },
+        capability_root: None,
+        policy: options.egress_policy.clone(),
+        dns_servers: Vec::new(),
+        limits: Limits::default(),
+    }
+}
+
 pub(super) fn worker(
     options: &Options,
     data: &DataDir,
@@ -115,6 +138,7 @@ pub(super) fn worker(
         dispatcher: listeners.workers.url(""),
         task_api: listeners.tasks.url(""),
         query: listeners.queries.url(""),
+        egress: Some(listeners.egress.url("")),
         object_store: ObjectStore {
             endpoint: ground.object_store.endpoint().clone(),
             region: REGION.to_owned(),

@@ -99,6 +99,7 @@ impl Task {
             resources: Resources { cpu_millis: 2000, memory_bytes: 256 << 20, disk_bytes: 64 << 20 },
             timeout: Duration::from_secs(300),
             upstreams: Upstreams::default(),
+            egress: None,
         };
         Self { bundle, marker, confinement }
     }
@@ -139,7 +140,7 @@ impl Task {
 
     /// What a sandbox is prepared with that this is not known to yet: other limits, nothing of its own.
     pub fn ahead(&self) -> Confinement {
-        let Confinement { program, upstreams, .. } = &self.confinement;
+        let Confinement { program, upstreams, egress, .. } = &self.confinement;
         Confinement {
             program: program.clone(),
             bundle: None,
@@ -149,6 +150,7 @@ impl Task {
             resources: Resources { cpu_millis: 1000, memory_bytes: 128 << 20, disk_bytes: 1 << 20 },
             timeout: Duration::from_secs(1),
             upstreams: *upstreams,
+            egress: egress.clone(),
         }
     }
 

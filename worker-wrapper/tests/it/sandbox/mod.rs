@@ -1,6 +1,7 @@
 //! The process sandbox on the real kernel. These tests need what the sandbox needs, and fail where it
 //! is missing.
 
+mod egress;
 pub mod kit;
 mod life;
 mod limits;
