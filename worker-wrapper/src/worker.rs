@@ -18,10 +18,10 @@ use crate::{
     cache::Cache,
     claim::{Claimed, claim},
     completions::Completions,
-    config::Config,
+    config::{Config, LauncherSettings},
     dispatcher::{self, Dispatcher},
     health::{Doing, Health},
-    launcher::{Launcher, ProcessLauncher},
+    launcher::{EcsLauncher, Launcher, ProcessLauncher},
     leases::Leases,
     slots::{Room, Slots},
     task_api::TaskApi,
@@ -68,14 +68,20 @@ enum Round {
     Claim(#[from] dispatcher::Error),
 }
 
-/// Runs a wrapper with the process sandbox until `shutdown`, then drains: no more claims, running
+/// Runs a wrapper with the configured launcher until `shutdown`, then drains: no more claims, running
 /// attempts may end within the configured time, and are killed and given back after it.
 ///
 /// # Errors
 /// When it can't start; a dispatcher that is away is waited for. Where the kernel lacks what the
 /// sandbox needs, nothing is ever run.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let launcher = Arc::new(ProcessLauncher::start(&config).await?);
+    let launcher: Arc<dyn Launcher> = match &config.launcher {
+        LauncherSettings::Process => Arc::new(ProcessLauncher::start(&config).await?),
+        LauncherSettings::Ecs(ecs) => {
+            let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone());
+            Arc::new(EcsLauncher::start(ecs, dispatcher))
+        }
+    };
     let wakeups = config.wake_ups.adapter(config.claim_wait());
     run_with(config, launcher, wakeups, shutdown).await
 }

@@ -235,6 +235,9 @@ pub enum FailureReason {
     KeyRevoked,
     /// The identity of its worker was revoked; set by the dispatcher alone, and counts as a lost worker.
     WorkerRevoked,
+    /// Two have redeemed its launch ticket, and one of them is no runner of ours; set by the dispatcher
+    /// alone, and counts as a lost worker.
+    TicketStolen,
 }
 
 impl FailureReason {
@@ -257,13 +260,21 @@ impl FailureReason {
             Self::Cancelled => "cancelled",
             Self::KeyRevoked => "key_revoked",
             Self::WorkerRevoked => "worker_revoked",
+            Self::TicketStolen => "ticket_stolen",
         }
     }
 
     /// Whether the dispatcher alone says it, and no worker.
     #[must_use]
     pub const fn is_the_dispatchers(self) -> bool {
-        matches!(self, Self::LeaseExpired | Self::Cancelled | Self::KeyRevoked | Self::WorkerRevoked)
+        matches!(
+            self,
+            Self::LeaseExpired
+                | Self::Cancelled
+                | Self::KeyRevoked
+                | Self::WorkerRevoked
+                | Self::TicketStolen
+        )
     }
 
     /// Whether it uses up one of the job's retries. A lost worker does not.
@@ -271,7 +282,12 @@ impl FailureReason {
     pub const fn counts_as_failure(self) -> bool {
         !matches!(
             self,
-            Self::Launch | Self::WorkerStopping | Self::LeaseExpired | Self::KeyRevoked | Self::WorkerRevoked
+            Self::Launch
+                | Self::WorkerStopping
+                | Self::LeaseExpired
+                | Self::KeyRevoked
+                | Self::WorkerRevoked
+                | Self::TicketStolen
         )
     }
 }

@@ -3,6 +3,7 @@
 //! dispatcher stop between the two, the sweep of any other one ends the rest.
 
 pub mod keys;
+pub mod launches;
 pub mod users;
 pub mod workers;
 

@@ -13,6 +13,7 @@ pub mod due;
 pub mod fences;
 pub mod identities;
 pub mod keys;
+pub mod launches;
 pub mod leases;
 pub mod limits;
 pub mod logs;

@@ -1,7 +1,6 @@
 //! One attempt's life: stage, launch, watch, upload, complete, clear away.
 
 mod access;
-pub mod bundle;
 mod fetch;
 mod order;
 mod outcome;
@@ -20,6 +19,8 @@ use trace_contracts::wire::worker::{
 };
 
 use self::{access::Access, stage::Staged, upload::Store};
+pub use trace_surface::bundle;
+
 pub(crate) use self::{
     outcome::{classify, failed},
     supervise::{Watched, watch},
@@ -29,7 +30,7 @@ use crate::{
     completions::{Completed, Completions},
     config::ObjectStore,
     dispatcher::Dispatcher,
-    launcher::{self, Ended, Launched, Launcher, Outputs},
+    launcher::{self, Ended, Launched, Launcher, Outputs, Staging},
     leases::{Held, Lost},
     logs::{Destination, LogBook, Masker, Sent, ship},
     task_api::{Authority, TaskApi},
@@ -136,7 +137,7 @@ impl Attempt<'_> {
     async fn run(&self) -> Over {
         let started = async {
             let staged = self.stage().await?;
-            let launched = self.launch(&staged).await?;
+            let launched = self.launch(staged.as_ref()).await?;
             Ok((staged, launched))
         };
         // The folders stay until the code has ended, and go with `_staged`.
@@ -149,6 +150,9 @@ impl Attempt<'_> {
         };
         let Ended { exit, outputs } = match watch(launched, self.book, self.stop()).await {
             Watched::Ended(Ok(ended)) => ended,
+            Watched::Ended(Err(error @ launcher::Error::Program(_))) => {
+                return Over::Due(self.not_startable(&error));
+            }
             Watched::Ended(Err(error)) => {
                 return Over::Due(self.our_fault("the worker lost sight of the sandbox", &error));
             }
@@ -172,23 +176,30 @@ impl Attempt<'_> {
         }
     }
 
-    async fn stage(&self) -> Result<Staged, Outcome> {
+    async fn stage(&self) -> Result<Option<Staged>, Outcome> {
+        if self.platform.launcher.staging() == Staging::Elsewhere {
+            return Ok(None);
+        }
         let Platform { cache, dispatcher, attempts, .. } = self.platform;
-        stage::stage(cache, dispatcher, attempts, self.lease.attempt, &self.lease.launch).await.map_err(
-            |error| match error.reason() {
-                FailureReason::Launch => self.our_fault("the worker could not fetch the task's code", &error),
-                reason => failed(reason, self.book.readable(error.to_string().as_bytes())),
-            },
-        )
+        let staged = stage::stage(cache, dispatcher, attempts, self.lease.attempt, &self.lease.launch).await;
+        staged.map(Some).map_err(|error| match error.reason() {
+            FailureReason::Launch => self.our_fault("the worker could not fetch the task's code", &error),
+            reason => failed(reason, self.book.readable(error.to_string().as_bytes())),
+        })
     }
 
-    async fn launch(&self, staged: &Staged) -> Result<Launched, Outcome> {
-        let Lease { attempt, launch, capability_token, .. } = self.lease;
-        let order = order::order(*attempt, launch, capability_token, &self.platform.region, staged);
+    async fn launch(&self, staged: Option<&Staged>) -> Result<Launched, Outcome> {
+        let Lease { launch, capability_token, .. } = self.lease;
+        let order = order::order(self.held.fence(), launch, capability_token, &self.platform.region, staged);
         self.platform.launcher.launch(order).await.map_err(|error| match error {
             launcher::Error::Machine(_) => self.our_fault("the worker could not set up the sandbox", &error),
-            launcher::Error::Program(_) => failed(FailureReason::Bundle, error.to_string()),
+            launcher::Error::Program(_) => self.not_startable(&error),
         })
+    }
+
+    /// Of a bundle that would be refused wherever it is tried again.
+    fn not_startable(&self, error: &launcher::Error) -> Outcome {
+        failed(FailureReason::Bundle, self.book.readable(error.to_string().as_bytes()))
     }
 
     async fn upload(&self, outputs: &dyn Outputs) -> Outcome {

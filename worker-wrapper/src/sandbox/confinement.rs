@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use trace_contracts::wire::worker::Resources;
+use trace_surface::routes::{DISPATCHER, Inside, OBJECT_STORE, QUERY};
 
 /// What holds for every launch of a wrapper.
 #[derive(Debug, Clone)]
@@ -91,10 +92,9 @@ pub struct Upstreams {
 /// One upstream as it is seen from inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Route {
-    /// The variable that names it.
-    pub variable: &'static str,
-    /// The loopback port inside; the same in every sandbox, because each has a network of its own.
-    pub port: u16,
+    /// Its variable, and the loopback port inside; the same in every sandbox, because each has a network of
+    /// its own.
+    pub inside: Inside,
     /// Where it leads.
     pub upstream: SocketAddr,
 }
@@ -102,13 +102,9 @@ pub(super) struct Route {
 impl Upstreams {
     /// Those that there are.
     pub(super) fn routes(&self) -> Vec<Route> {
-        [
-            ("TRACE_DISPATCHER_URL", 8001, self.dispatcher),
-            ("TRACE_QUERY_URL", 8002, self.query),
-            ("AWS_ENDPOINT_URL_S3", 8003, self.object_store),
-        ]
-        .into_iter()
-        .filter_map(|(variable, port, upstream)| Some(Route { variable, port, upstream: upstream? }))
-        .collect()
+        [(DISPATCHER, self.dispatcher), (QUERY, self.query), (OBJECT_STORE, self.object_store)]
+            .into_iter()
+            .filter_map(|(inside, upstream)| Some(Route { inside, upstream: upstream? }))
+            .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! From the listeners inside a sandbox to one fixed address each, byte for byte.
+//! From the listeners that a task sees to one fixed address each, byte for byte.
 //!
 //! The bytes are not looked at: the host name, the signature and the TLS handshake that the program
 //! made arrive as they are. What can be reached is decided by which listeners there are.
@@ -18,6 +18,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+use url::Url;
 
 /// Connections of one sandbox at a time, to all upstreams together; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -31,13 +32,16 @@ const RETRY: Duration = Duration::from_millis(50);
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Forwards until it is dropped, which also ends the connections that are open.
-pub(super) struct Forwarders {
+pub struct Forwarders {
     _tasks: JoinSet<()>,
 }
 
 impl Forwarders {
     /// Starts forwarding from each listener to its address.
-    pub(super) fn start(routes: impl IntoIterator<Item = (OwnedFd, SocketAddr)>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When a listener can't be used.
+    pub fn start(routes: impl IntoIterator<Item = (OwnedFd, SocketAddr)>) -> io::Result<Self> {
         let mut tasks = JoinSet::new();
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         for (listener, upstream) in routes {
@@ -48,6 +52,20 @@ impl Forwarders {
         }
         Ok(Self { _tasks: tasks })
     }
+}
+
+/// The first address of the host and port of a URL.
+///
+/// # Errors
+/// When it names none, or the name has no address.
+pub async fn resolve(url: &Url) -> io::Result<SocketAddr> {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(io::Error::other("it names no host and port"));
+    };
+    // An IPv6 address stands in brackets in a URL only.
+    let host = host.trim_matches(['[', ']']);
+    let mut found = tokio::net::lookup_host((host, port)).await?;
+    found.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
 /// Accepts for ever; ends its connections when it is dropped itself.
