@@ -76,7 +76,7 @@ impl Moto {
     pub fn config(&self) -> anyhow::Result<Config> {
         Ok(serde_json::from_value(serde_json::json!({
             "aws": {
-                "region": REGION, "endpoint": self.endpoint,
+                "region": REGION, "endpoint": self.endpoint.as_str(),
                 "keys": { "access_key_id": "test", "secret_access_key": "test" },
             },
             "cluster": self.cluster, "task_definition": FAMILY,

@@ -40,7 +40,7 @@ pub struct Options {
     /// The keys that sign.
     pub keys: Keys,
     /// Where objects really are; absent: nowhere, and every attempt is said to have left one file.
-    pub store: Option<EmbeddedObjectStore>,
+    pub store: Option<Arc<EmbeddedObjectStore>>,
     /// How long a lease holds; absent: longer than any test.
     pub lease_ms: Option<u64>,
 }
@@ -263,7 +263,7 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
             audience: "trace".to_owned(),
             jwks: Jwks::File(jwks),
         },
-        object_store: object_store(options.store.as_ref()),
+        object_store: object_store(options.store.as_deref()),
         keys: Keys { platform_org: Some("main".parse()?), ..options.keys },
         credentials: credentials::Source::None,
         wake_ups: options.wake_ups,

@@ -26,7 +26,7 @@ impl DenialSink for Unheard {
 /// Everything, running.
 pub struct Scene {
     pub platform: Platform,
-    pub store: EmbeddedObjectStore,
+    pub store: Arc<EmbeddedObjectStore>,
     pub moto: Moto,
     pub agent: Agent,
     _folder: TempDir,
@@ -53,7 +53,9 @@ impl Scene {
         })
         .await
         .unwrap();
-        let options = Options { store: Some(store.clone()), lease_ms: Some(3_000), ..Options::default() };
+        let store = Arc::new(store);
+        let options =
+            Options { store: Some(Arc::clone(&store)), lease_ms: Some(3_000), ..Options::default() };
         let platform = Platform::start(options).await.unwrap();
         let moto = Moto::here().await.unwrap();
         let tasks = platform.addresses.tasks;

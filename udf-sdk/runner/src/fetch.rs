@@ -40,7 +40,7 @@ pub enum Error {
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
     /// The store can't be asked. The address is not shown: it opens the content.
-    #[error("content {} did not arrive: {1}", .0.sha256)]
+    #[error("content {} did not arrive: {}", .0.sha256, .1)]
     Store(Blob, String),
     /// The disk of this container.
     #[error("{0}: {1}")]

@@ -17,6 +17,8 @@ mod size;
 mod stopped;
 mod sweep;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 
