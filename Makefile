@@ -14,7 +14,7 @@ test: ## Every test, with the real parts that they need
 	@scripts/setup.sh test
 	@scripts/test.sh
 
-localstack: ## The adapters for AWS (SQS, KMS) against LocalStack, which is set up, started and ended; see docs/aws.md
+localstack: ## The adapters for AWS against LocalStack and moto, which are set up, started and ended; see docs/aws.md
 	@scripts/setup.sh run
 	@scripts/localstack.sh $(if $(ONLY),$(ONLY))
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# The adapters for AWS against LocalStack: sets it up where it is missing, starts it on a free loopback port, runs
-# the tests, and ends it. See docs/aws.md.
+# The adapters for AWS against LocalStack, and the ECS launcher against moto: sets both up where they are missing,
+# starts them on free loopback ports, runs the tests, and ends them. See docs/aws.md.
 #   scripts/localstack.sh [ARGUMENTS OF THE TESTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$(scripts/setup.sh localstack)
+moto=$(scripts/setup.sh moto)
 work=$(mktemp -d "${TMPDIR:-/tmp}/trace-localstack.XXXXXX")
 emulator=
+ecs=
 
 # LocalStack heads a group of its own, so that nothing which it has started outlives it.
 finish() {
@@ -16,6 +18,7 @@ finish() {
         kill -TERM -- "-$emulator" 2>/dev/null || true
         timeout 20 tail --pid="$emulator" -f /dev/null || kill -KILL -- "-$emulator" 2>/dev/null || true
     fi
+    if [ -n "$ecs" ]; then kill -TERM "$ecs" 2>/dev/null || true; fi
     if [ "$code" -ne 0 ] && [ -s "$work/log" ]; then
         echo "localstack: its last words:" >&2
         grep -E 'ERROR|WARN|Traceback' "$work/log" | tail -n 20 >&2 || tail -n 20 "$work/log" >&2
@@ -27,12 +30,17 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 export SQLX_OFFLINE=true
-cargo test --workspace --exclude trace-hostile --locked --test localstack --no-run >&2
+cargo test --workspace --exclude trace-hostile --locked --test localstack --test ecs --bin trace-runner --no-run >&2
+cargo build --workspace --exclude trace-hostile --locked --bin trace-runner >&2
+
+free_port() {
+    "$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
 
 # Nobody reaches the internet from there, and nothing is kept.
 start() {
     local port
-    port=$("$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    port=$(free_port)
     endpoint="http://127.0.0.1:$port"
     mkdir -p "$work/state"
     # Without job control a background process is in the group of this script.
@@ -44,26 +52,33 @@ start() {
         "$venv/bin/python" -m localstack.runtime.main >"$work/log" 2>&1 </dev/null &
     emulator=$!
     set +m
+    port=$(free_port)
+    ecs_endpoint="http://127.0.0.1:$port"
+    env -i PATH=/usr/bin:/bin HOME="$work/state" "$moto/bin/moto_server" -H 127.0.0.1 -p "$port" >"$work/moto.log" 2>&1 </dev/null &
+    ecs=$!
 }
 
-healthy() {
-    "$venv/bin/python" - "$endpoint" <<'PYTHON'
+answers() {
+    "$venv/bin/python" - "$1" <<'PYTHON'
 import sys, urllib.request
 try:
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1] + "/_localstack/health", timeout=2)
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(sys.argv[1], timeout=2)
 except OSError:
     sys.exit(1)
 PYTHON
 }
 
+healthy() { answers "$endpoint/_localstack/health" && answers "$ecs_endpoint/moto-api/"; }
+
 start
 for _ in $(seq 1 120); do
     healthy && break
     # It may have lost its port to somebody else in the meantime.
-    kill -0 "$emulator" 2>/dev/null || { echo "localstack: it ended by itself" >&2; exit 1; }
+    kill -0 "$emulator" 2>/dev/null && kill -0 "$ecs" 2>/dev/null || { echo "localstack: an emulator ended by itself" >&2; exit 1; }
     read -r -t 0.5 <> <(:) || true
 done
-healthy || { echo "localstack: it does not get healthy" >&2; exit 1; }
+healthy || { echo "localstack: the emulators do not get healthy" >&2; exit 1; }
 
-export TRACE_TEST_LOCALSTACK=$endpoint
+export TRACE_TEST_LOCALSTACK=$endpoint TRACE_TEST_MOTO=$ecs_endpoint
 cargo test --workspace --exclude trace-hostile --locked --test localstack -- "$@"
+cargo test --workspace --exclude trace-hostile --locked --test ecs -- "$@"

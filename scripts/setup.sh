@@ -4,6 +4,7 @@
 #   scripts/setup.sh test    also what the tests check against: the AWS CLI, SeaweedFS, pyarrow, pandas and polars, pinned and hashed
 #   scripts/setup.sh bench   also what the benchmarks compare with: bubblewrap, DuckDB and tpchgen-cli; prints the folder of the latter
 #   scripts/setup.sh localstack  also LocalStack, pinned and hashed; prints its folder
+#   scripts/setup.sh moto    what the ECS launcher is tested with: moto and bubblewrap; prints moto's folder
 #   scripts/setup.sh lint    also cargo-deny
 #   scripts/setup.sh terraform   what Terraform is tested with: moto, boto3, checkov and hadolint; prints their two folders
 #   scripts/setup.sh fuzz    also a nightly compiler and cargo-fuzz
@@ -35,7 +36,7 @@ command -v python3 >/dev/null || missing+=(python3)
 if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     missing+=(postgresql)
 fi
-if [ "$what" = bench ]; then
+if [ "$what" = bench ] || [ "$what" = moto ]; then
     command -v bwrap >/dev/null || missing+=(bubblewrap)
 fi
 [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
@@ -72,6 +73,10 @@ fi
 
 if [ "$what" = bench ]; then
     venv bench scripts/requirements-bench.txt "DuckDB and tpchgen-cli"
+fi
+
+if [ "$what" = moto ]; then
+    venv terraform scripts/requirements-terraform.txt "moto and boto3"
 fi
 
 if [ "$what" = terraform ]; then

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod grant;
 pub mod id;
 pub mod keys;
+pub mod launch;
 pub mod location;
 pub mod manifest;
 pub mod name;
@@ -29,6 +30,7 @@ pub use id::{
     AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, EgressRuleId, KeyId, LeaseToken,
     OrgId, RunId, TaskId, UserId, WorkerId,
 };
+pub use launch::{LaunchNonce, LaunchTicket};
 pub use location::{ObjectKey, S3Prefix};
 pub use manifest::{Manifest, ManifestObject};
 pub use name::{Name, PartitionKey};

@@ -87,6 +87,12 @@ impl S3Prefix {
         self.bucket == bucket && key.0.starts_with(&self.prefix)
     }
 
+    /// Whether all of another folder lies in this one.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.bucket == other.bucket && other.prefix.starts_with(&self.prefix)
+    }
+
     /// The folder `name` in this one.
     ///
     /// # Errors
@@ -190,6 +196,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_folder_covers_itself_and_what_is_in_it_and_not_its_sibling() {
+        let prefix = |text: &str| text.parse::<S3Prefix>().unwrap();
+        assert!(prefix("s3://trace/a/").covers(&prefix("s3://trace/a/out/")));
+        assert!(prefix("s3://trace/a/").covers(&prefix("s3://trace/a/")));
+        assert!(!prefix("s3://trace/a/out/").covers(&prefix("s3://trace/a/")));
+        assert!(!prefix("s3://trace/a/").covers(&prefix("s3://other/a/")));
+        assert!(!prefix("s3://trace/a/").covers(&prefix("s3://trace/ab/")));
+    }
 
     #[test]
     fn only_canonical_prefixes_parse() {

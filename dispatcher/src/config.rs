@@ -190,6 +190,9 @@ pub struct Limits {
     /// How long object store sessions hold, in seconds; STS has none shorter than 900. They can't be
     /// ended there, so the shortest are the best: whoever needs them longer asks again.
     pub session_seconds: u64,
+    /// How long a launch ticket can be redeemed, in seconds: what it takes to start a container, image pull
+    /// included.
+    pub launch_ticket_seconds: u64,
     /// Lost workers after which a task is given up.
     pub max_losses: u32,
     /// How often what is due is looked for when nothing says so, in milliseconds.
@@ -205,6 +208,7 @@ impl Default for Limits {
             token_seconds: 600,
             token_grace_seconds: 30,
             session_seconds: 900,
+            launch_ticket_seconds: 600,
             max_losses: 16,
             sweep_ms: 10_000,
             output_objects: 10_000,
@@ -217,6 +221,12 @@ impl Limits {
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
+    }
+
+    /// How long a launch ticket can be redeemed.
+    #[must_use]
+    pub const fn launch_ticket(&self) -> Duration {
+        Duration::from_secs(self.launch_ticket_seconds)
     }
 
     /// How often to look for what is due.

@@ -2,21 +2,27 @@
 //! in front of it that does what networks and services do on bad days; and a dispatcher whose adapters are those
 //! of AWS, with the caller as its worker.
 
+mod container;
 mod emulator;
 mod hand;
+mod moto;
 mod platform;
 mod proxy;
 mod queue;
+mod worker;
 mod wrapper;
 
 use std::time::Duration;
 
 pub use self::{
+    container::{Container, Image},
     emulator::{Emulator, PATIENCE, REGION},
     hand::Hand,
+    moto::{Agent, Moto},
     platform::{CAPABILITY_ISSUER, Options, Platform, after, job},
     proxy::{Fault, Proxy},
     queue::Queue,
+    worker::Worker,
     wrapper::Wrapper,
 };
 

@@ -23,7 +23,8 @@ use trace_dispatcher::{
     queue, start,
     task::start_run::{NewRun, start_run},
 };
-use trace_stand::Cluster;
+use trace_object_store::EmbeddedObjectStore;
+use trace_stand::{Cluster, Sessions};
 
 use crate::REGION;
 
@@ -38,6 +39,10 @@ pub struct Options {
     pub wake_ups: queue::Source,
     /// The keys that sign.
     pub keys: Keys,
+    /// Where objects really are; absent: nowhere, and every attempt is said to have left one file.
+    pub store: Option<Arc<EmbeddedObjectStore>>,
+    /// How long a lease holds; absent: longer than any test.
+    pub lease_ms: Option<u64>,
 }
 
 /// A dispatcher. It stops when this is dropped.
@@ -50,7 +55,8 @@ pub struct Platform {
     pub worker: Secret<String>,
     /// A client that waits for nothing and follows nothing.
     pub http: reqwest::Client,
-    org: OrgId,
+    /// The org of everything here.
+    pub org: OrgId,
     user: UserId,
     users: SigningKey,
     _stop: DropGuard,
@@ -82,9 +88,15 @@ impl Platform {
     }
 
     async fn on(ground: Arc<Ground>, options: Options) -> anyhow::Result<Self> {
+        let sessions = options.store.as_ref().map(|store| Sessions(store.sessions()));
         let config = config(&ground.cluster.url(), ground.folder.path(), options)?;
-        let mut adapters = Adapters::new(&config, Arc::new(QueryServiceOnly));
-        adapters.outputs = Arc::new(OneFile);
+        let adapters = match sessions {
+            Some(sessions) => Adapters::new(&config, Arc::new(sessions)),
+            None => {
+                let nowhere = Adapters::new(&config, Arc::new(QueryServiceOnly));
+                Adapters { outputs: Arc::new(OneFile), ..nowhere }
+            }
+        };
         let stop = CancellationToken::new();
         let dispatcher = start(config, adapters, stop.clone()).await?;
         let app = dispatcher.app().clone();
@@ -252,19 +264,27 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
             audience: "trace".to_owned(),
             jwks: Jwks::File(jwks),
         },
-        object_store: ObjectStore {
-            endpoint: None,
-            region: REGION.to_owned(),
-            bucket: "trace".to_owned(),
-            access_key_id: "test".to_owned(),
-            secret_access_key: Secret::new("test".to_owned()),
-        },
+        object_store: object_store(options.store.as_deref()),
         keys: Keys { platform_org: Some("main".parse()?), ..options.keys },
         credentials: credentials::Source::None,
         egress: trace_dispatcher::config::Egress::None,
         wake_ups: options.wake_ups,
-        limits: Limits { lease_ms: 600_000, ..Limits::default() },
+        limits: Limits { lease_ms: options.lease_ms.unwrap_or(600_000), ..Limits::default() },
     })
+}
+
+fn object_store(store: Option<&EmbeddedObjectStore>) -> ObjectStore {
+    let nobody = || ("test".to_owned(), Secret::new("test".to_owned()));
+    let root = store.map(|store| store.root_credentials().clone());
+    let (access_key_id, secret_access_key) =
+        root.map_or_else(nobody, |root| (root.access_key_id, root.secret_access_key));
+    ObjectStore {
+        endpoint: store.map(|store| store.endpoint().clone()),
+        region: REGION.to_owned(),
+        bucket: "trace".to_owned(),
+        access_key_id,
+        secret_access_key,
+    }
 }
 
 /// Says that every attempt has left one file.

@@ -12,7 +12,7 @@ use tokio_util::{
 use trace_aws::Aws;
 use trace_worker_wrapper::{
     Config, Error as WrapperError,
-    config::{Addressing, ObjectStore, SandboxSettings},
+    config::{Addressing, LauncherSettings, ObjectStore, SandboxSettings},
     launcher::{Ended, Error, Exit, Launched, Launcher, Order, OutputError, OutputFile, Outputs},
     run_with,
     wakeups::{Source, sqs},
@@ -60,6 +60,7 @@ impl Wrapper {
             wake_ups: Source::Sqs(Box::new(wake_ups)),
             drain_ms: 1_000,
             health: Some(health),
+            launcher: LauncherSettings::Process,
             sandbox: SandboxSettings::default(),
         };
         let stop = CancellationToken::new();

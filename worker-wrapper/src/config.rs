@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
 use url::Url;
 
-use crate::{sandbox::SandboxConfig, wakeups::Source};
+use crate::{launcher::ecs, sandbox::SandboxConfig, wakeups::Source};
 
 /// A wrapper's configuration. `trace up` fills it in; the binary reads it from a JSON file.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,9 +56,23 @@ pub struct Config {
     /// Where `/healthz` and `/readyz` are answered; nowhere when absent.
     #[serde(default)]
     pub health: Option<SocketAddr>,
+    /// What runs attempts.
+    #[serde(default)]
+    pub launcher: LauncherSettings,
     /// What the sandbox shows of this machine.
     #[serde(default)]
     pub sandbox: SandboxSettings,
+}
+
+/// What runs attempts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LauncherSettings {
+    /// The process sandbox of this machine.
+    #[default]
+    Process,
+    /// A task of ECS for each attempt.
+    Ecs(Box<ecs::Config>),
 }
 
 /// The object store, S3 or one that speaks like it.

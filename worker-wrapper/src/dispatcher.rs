@@ -5,9 +5,10 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use trace_contracts::{
-    OrgId, Problem, Secret, Sha256,
+    AttemptId, OrgId, Problem, Secret, Sha256,
+    wire::launch::{OverReply, OverRequest, TicketReply, TicketRequest, WatchReply, WatchRequest},
     wire::worker::{
-        ClaimReply, ClaimRequest, CompleteReply, CompleteRequest, HeartbeatReply, HeartbeatRequest,
+        ClaimReply, ClaimRequest, CompleteReply, CompleteRequest, Fence, HeartbeatReply, HeartbeatRequest,
         LogRequest,
     },
 };
@@ -218,6 +219,35 @@ impl Dispatcher {
         let http = &self.http;
         let call = http.request(Method::POST, "internal/logs", &self.identity, TIMEOUT)?.json(request);
         http.body("internal/logs", call).await.map(drop)
+    }
+
+    /// A ticket for the runner of an attempt.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn ticket(&self, fence: Fence) -> Result<TicketReply, Error> {
+        let request = TicketRequest { fence };
+        self.http.call("internal/launch/ticket", &self.identity, &request, TIMEOUT).await
+    }
+
+    /// What the runner of an attempt has reported, as soon as there is something.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn watch(&self, request: &WatchRequest) -> Result<WatchReply, Error> {
+        let timeout = TIMEOUT + Duration::from_millis(request.wait_ms);
+        self.http.call("internal/launch/watch", &self.identity, request, timeout).await
+    }
+
+    /// Those of these attempts that are over.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn over(&self, attempts: Vec<AttemptId>) -> Result<Vec<AttemptId>, Error> {
+        let request = OverRequest { attempts };
+        let reply: OverReply =
+            self.http.call("internal/launch/over", &self.identity, &request, TIMEOUT).await?;
+        Ok(reply.over)
     }
 
     /// A blob of an org, as a stream that is to be checked while it is read.

@@ -97,6 +97,7 @@ async fn run_with(run: LocalRun, launcher: &dyn Launcher) -> Result<LocalOutcome
     let book = Arc::new(LogBook::new(Masker::default()));
     let bundle = unpack(&run).await?;
     let order = Order {
+        lease: None,
         program: match run.language {
             Language::Python => Program::Python,
             Language::Rust => Program::Native,

@@ -18,10 +18,10 @@ use crate::{
     cache::Cache,
     claim::{Claimed, claim},
     completions::Completions,
-    config::Config,
+    config::{Config, LauncherSettings},
     dispatcher::{self, Dispatcher},
     health::{Doing, Health},
-    launcher::{Launcher, ProcessLauncher},
+    launcher::{EcsLauncher, Launcher, ProcessLauncher, Staging},
     leases::Leases,
     slots::{Room, Slots},
     task_api::TaskApi,
@@ -68,14 +68,20 @@ enum Round {
     Claim(#[from] dispatcher::Error),
 }
 
-/// Runs a wrapper with the process sandbox until `shutdown`, then drains: no more claims, running
+/// Runs a wrapper with the configured launcher until `shutdown`, then drains: no more claims, running
 /// attempts may end within the configured time, and are killed and given back after it.
 ///
 /// # Errors
 /// When it can't start; a dispatcher that is away is waited for. Where the kernel lacks what the
 /// sandbox needs, nothing is ever run.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let launcher = Arc::new(ProcessLauncher::start(&config).await?);
+    let launcher: Arc<dyn Launcher> = match &config.launcher {
+        LauncherSettings::Process => Arc::new(ProcessLauncher::start(&config).await?),
+        LauncherSettings::Ecs(ecs) => {
+            let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone());
+            Arc::new(EcsLauncher::start(ecs, dispatcher))
+        }
+    };
     let wakeups = config.wake_ups.adapter(config.claim_wait());
     run_with(config, launcher, wakeups, shutdown).await
 }
@@ -95,6 +101,7 @@ pub async fn run_with(
     let (completions, sending) = Completions::new(dispatcher.clone());
     let health = Health::default();
     let _health = serve_health(&config, &health).await?;
+    let gateway = gateway(&config, &*launcher);
     let worker = Worker {
         slots: Slots::new(config.slots),
         leases: Arc::default(),
@@ -108,7 +115,7 @@ pub async fn run_with(
             attempts: workspace.attempts.clone(),
             region: config.object_store.region.clone(),
             store: Platform::store(&config.object_store),
-            gateway: if config.egress.is_some() { GatewayHere::Yes } else { GatewayHere::No },
+            gateway,
             give_up: CancellationToken::new(),
             dispatcher: dispatcher.clone(),
         }),
@@ -119,6 +126,14 @@ pub async fn run_with(
     worker.claim_until(wakeups, &shutdown).await;
     worker.drain(config.drain()).await;
     Ok(())
+}
+
+/// Whether code that is started here can be offered a way out. A runner in a container offers none yet.
+fn gateway(config: &Config, launcher: &dyn Launcher) -> GatewayHere {
+    match (&config.egress, launcher.staging()) {
+        (Some(_), Staging::Here) => GatewayHere::Yes,
+        (None, _) | (_, Staging::Elsewhere) => GatewayHere::No,
+    }
 }
 
 struct Worker {

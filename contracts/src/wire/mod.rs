@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod egress;
+pub mod launch;
 pub mod limits;
 pub mod plane;
 pub mod queue;
@@ -38,6 +39,12 @@ pub mod limit {
     pub const LIVENESS_ATTEMPTS: usize = 10_000;
     /// The longest that any request may ask to wait, in milliseconds.
     pub const WAIT_MS: u64 = 30_000;
+    /// Events in one report of a runner.
+    pub const REPORT_EVENTS: usize = 64;
+    /// What one event of a runner may hold of what the code printed, before it is encoded.
+    pub const PRINTED_BYTES: usize = 16 * 1024;
+    /// What the runner of one attempt may report in all, as it is kept: what it may log, encoded, and some.
+    pub const REPORTED_BYTES_PER_ATTEMPT: u64 = 4 * 1024 * 1024;
     /// What one attempt may log in all.
     pub const LOG_BYTES_PER_ATTEMPT: usize = 1024 * 1024;
 }

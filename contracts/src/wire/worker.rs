@@ -238,6 +238,9 @@ pub enum FailureReason {
     /// It might have reached a destination that an admin has taken away; set by the dispatcher alone, and
     /// counts as a lost worker.
     EgressWithdrawn,
+    /// Two have redeemed its launch ticket, and one of them is no runner of ours; set by the dispatcher
+    /// alone, and counts as a lost worker.
+    TicketStolen,
 }
 
 impl FailureReason {
@@ -261,6 +264,7 @@ impl FailureReason {
             Self::KeyRevoked => "key_revoked",
             Self::WorkerRevoked => "worker_revoked",
             Self::EgressWithdrawn => "egress_withdrawn",
+            Self::TicketStolen => "ticket_stolen",
         }
     }
 
@@ -274,6 +278,7 @@ impl FailureReason {
                 | Self::KeyRevoked
                 | Self::WorkerRevoked
                 | Self::EgressWithdrawn
+                | Self::TicketStolen
         )
     }
 
@@ -288,6 +293,7 @@ impl FailureReason {
                 | Self::KeyRevoked
                 | Self::WorkerRevoked
                 | Self::EgressWithdrawn
+                | Self::TicketStolen
         )
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod egress;
 pub mod keys;
+pub mod launches;
 pub mod users;
 pub mod workers;
 

@@ -14,6 +14,7 @@ pub mod egress;
 pub mod fences;
 pub mod identities;
 pub mod keys;
+pub mod launches;
 pub mod leases;
 pub mod limits;
 pub mod logs;

@@ -22,6 +22,8 @@ pub enum Caller {
     User,
     /// A task with its capability.
     Task,
+    /// The runner of an attempt with its launch ticket.
+    Runner,
     /// A worker with its identity.
     Worker,
     /// A plane with its identity.

@@ -28,6 +28,12 @@ async fn assert_refused_everywhere(platform: &Platform, lease: &Lease) {
     assert_eq!(platform.complete_one(failure).await, CompleteVerdict::Stale);
     let refused = problem(platform.post("/internal/logs", &log(fence(lease))).await).await;
     assert_eq!(refused.code, ErrorCode::StaleAttempt);
+    let launch = serde_json::json!({ "fence": fence(lease) });
+    let watch = serde_json::json!({ "fence": fence(lease), "stage": "ticketed", "taken": 0 });
+    for (path, body) in [("/internal/launch/ticket", launch), ("/internal/launch/watch", watch)] {
+        let refused = problem(platform.post(path, &body).await).await;
+        assert_eq!(refused.code, ErrorCode::StaleAttempt, "{path}");
+    }
     let token = &lease.capability_token;
     for (method, path) in [
         (Method::POST, "/v1/task/token"),

@@ -12,6 +12,7 @@ mod failures;
 mod fences;
 mod idle;
 mod keys;
+mod launches;
 mod leases;
 mod limits;
 mod liveness;

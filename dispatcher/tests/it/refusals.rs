@@ -31,11 +31,16 @@ const KNOWN: &[(&str, &str)] = &[
     ("GET", "/v1/task/context"),
     ("GET", "/v1/task/checkpoint"),
     ("PUT", "/v1/task/checkpoint"),
+    ("POST", "/v1/task/launch"),
+    ("POST", "/v1/task/launch/report"),
     ("POST", "/internal/claim"),
     ("POST", "/internal/heartbeat"),
     ("POST", "/internal/complete"),
     ("POST", "/internal/logs"),
     ("GET", "/internal/blobs/{sha256}"),
+    ("POST", "/internal/launch/ticket"),
+    ("POST", "/internal/launch/watch"),
+    ("POST", "/internal/launch/over"),
     ("POST", "/internal/liveness"),
     ("POST", "/internal/users/resolve"),
     ("POST", "/internal/audit"),
@@ -63,6 +68,8 @@ struct Strangers {
     ended: Secret<String>,
     revoked: Secret<String>,
     capability: Secret<String>,
+    unredeemed: Secret<String>,
+    over: Secret<String>,
 }
 
 async fn strangers(platform: &Platform) -> Strangers {
@@ -71,6 +78,9 @@ async fn strangers(platform: &Platform) -> Strangers {
     let exchange = platform.task(Method::POST, "/v1/task/token", &leases[0].capability_token);
     let query: TokenReply =
         ok(exchange.json(&json!({"audience": "trace:query"})).send().await.unwrap()).await;
+    let unredeemed = ticket(platform, &leases[0]).await;
+    sqlx::query("update launches set expires_at = now()").execute(&platform.db).await.unwrap();
+    let over = ticket(platform, &leases[1]).await;
     platform.complete_one(succeeded(&leases[1])).await;
     let other_key = trace_dispatcher::keys::SigningKey::open(&platform.dir.path().join("other")).unwrap();
     let now = chrono::Utc::now().timestamp();
@@ -94,7 +104,14 @@ async fn strangers(platform: &Platform) -> Strangers {
         ended: leases[1].capability_token.clone(),
         revoked,
         capability: leases[0].capability_token.clone(),
+        unredeemed,
+        over,
     }
+}
+
+/// A launch ticket, as a bearer token.
+async fn ticket(platform: &Platform, lease: &Lease) -> Secret<String> {
+    Secret::new(platform.ticket(lease).await.ticket.expose().to_owned())
 }
 
 fn claims(platform: &Platform, lease: &Lease, exp: i64) -> CapabilityClaims {
@@ -154,6 +171,16 @@ fn expected(
             ("a token of another key", show(&who.forged), ErrorCode::Unauthenticated),
             ("an ended attempt's token", show(&who.ended), ErrorCode::Revoked),
         ],
+        Caller::Runner => vec![
+            ("nothing", None, ErrorCode::Unauthenticated),
+            ("garbage", Some(garbage), ErrorCode::Unauthenticated),
+            ("a user's token", show(&who.user), ErrorCode::Unauthenticated),
+            ("a worker's token", show(&platform.worker), ErrorCode::Unauthenticated),
+            ("a plane's token", show(&platform.plane), ErrorCode::Unauthenticated),
+            ("a capability", show(&who.capability), ErrorCode::Unauthenticated),
+            ("a ticket whose time is up", show(&who.unredeemed), ErrorCode::Unauthenticated),
+            ("an ended attempt's ticket", show(&who.over), ErrorCode::Unauthenticated),
+        ],
         Caller::Worker | Caller::Plane => vec![
             ("nothing", None, ErrorCode::Unauthenticated),
             ("garbage", Some(garbage), ErrorCode::Forbidden),
@@ -176,7 +203,7 @@ async fn every_route_refuses_everybody_else() {
     for route in all_routes() {
         let address = match route.caller {
             Caller::Public | Caller::User => platform.addresses.users,
-            Caller::Task => platform.addresses.tasks,
+            Caller::Task | Caller::Runner => platform.addresses.tasks,
             Caller::Worker | Caller::Plane => platform.addresses.workers,
         };
         let path = route
@@ -210,7 +237,7 @@ async fn listeners_serve_their_own_routes_alone() {
     for route in all_routes() {
         let own = match route.caller {
             Caller::Public | Caller::User => addresses.users,
-            Caller::Task => addresses.tasks,
+            Caller::Task | Caller::Runner => addresses.tasks,
             Caller::Worker | Caller::Plane => addresses.workers,
         };
         for other in [addresses.users, addresses.tasks, addresses.workers] {

@@ -58,8 +58,9 @@ async fn main() -> anyhow::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let wanted = arguments.tunnels as u64 * 2 + 1_000;
     if most < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted)
-            .with_context(|| format!("{wanted} open files are needed, and {most} allowed: raise `ulimit -n`"))?;
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).with_context(|| {
+            format!("{wanted} open files are needed, and {most} allowed: raise `ulimit -n`")
+        })?;
     } else {
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     }

@@ -24,6 +24,7 @@ pub use self::{
     dispatcher::Dispatcher,
     download::Download,
     query_service::QueryService,
+    sessions::Sessions,
     users::Issuer,
 };
 

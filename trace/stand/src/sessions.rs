@@ -6,7 +6,7 @@ use trace_dispatcher::credentials::{CredentialMinter, Error, SessionKeys, Sessio
 use trace_object_store::{MintRequest, SessionIssuer};
 
 /// Mints and ends sessions of the store.
-pub(crate) struct Sessions(pub(crate) SessionIssuer);
+pub struct Sessions(pub SessionIssuer);
 
 #[async_trait]
 impl CredentialMinter for Sessions {

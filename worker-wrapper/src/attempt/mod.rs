@@ -1,7 +1,6 @@
 //! One attempt's life: stage, launch, watch, upload, complete, clear away.
 
 mod access;
-pub mod bundle;
 mod fetch;
 mod order;
 mod outcome;
@@ -20,6 +19,8 @@ use trace_contracts::wire::worker::{
 };
 
 use self::{access::Access, stage::Staged, upload::Store};
+pub use trace_surface::bundle;
+
 pub(crate) use self::{
     outcome::{classify, failed},
     supervise::{Watched, watch},
@@ -30,7 +31,7 @@ use crate::{
     config::ObjectStore,
     dispatcher::Dispatcher,
     egress::{AttemptTokens, EgressTokens, Exchange},
-    launcher::{self, Ended, Launched, Launcher, Outputs},
+    launcher::{self, Ended, Launched, Launcher, Outputs, Staging},
     leases::{Held, Lost},
     logs::{Destination, LogBook, Masker, Sent, ship},
     task_api::{Authority, Reach, TaskApi},
@@ -145,7 +146,7 @@ impl Attempt<'_> {
     async fn run(&self) -> Over {
         let started = async {
             let staged = self.stage().await?;
-            let launched = self.launch(&staged).await?;
+            let launched = self.launch(staged.as_ref()).await?;
             Ok((staged, launched))
         };
         // The folders stay until the code has ended, and go with `_staged`.
@@ -158,6 +159,9 @@ impl Attempt<'_> {
         };
         let Ended { exit, outputs } = match watch(launched, self.book, self.stop()).await {
             Watched::Ended(Ok(ended)) => ended,
+            Watched::Ended(Err(error @ launcher::Error::Program(_))) => {
+                return Over::Due(self.not_startable(&error));
+            }
             Watched::Ended(Err(error)) => {
                 return Over::Due(self.our_fault("the worker lost sight of the sandbox", &error));
             }
@@ -181,23 +185,25 @@ impl Attempt<'_> {
         }
     }
 
-    async fn stage(&self) -> Result<Staged, Outcome> {
+    async fn stage(&self) -> Result<Option<Staged>, Outcome> {
+        if self.platform.launcher.staging() == Staging::Elsewhere {
+            return Ok(None);
+        }
         let Platform { cache, dispatcher, attempts, .. } = self.platform;
-        stage::stage(cache, dispatcher, attempts, self.lease.attempt, &self.lease.launch).await.map_err(
-            |error| match error.reason() {
-                FailureReason::Launch => self.our_fault("the worker could not fetch the task's code", &error),
-                reason => failed(reason, self.book.readable(error.to_string().as_bytes())),
-            },
-        )
+        let staged = stage::stage(cache, dispatcher, attempts, self.lease.attempt, &self.lease.launch).await;
+        staged.map(Some).map_err(|error| match error.reason() {
+            FailureReason::Launch => self.our_fault("the worker could not fetch the task's code", &error),
+            reason => failed(reason, self.book.readable(error.to_string().as_bytes())),
+        })
     }
 
-    async fn launch(&self, staged: &Staged) -> Result<Launched, Outcome> {
-        let Lease { attempt, launch, capability_token, .. } = self.lease;
-        let egress = self.way_out();
-        let order = order::order(*attempt, launch, capability_token, &self.platform.region, staged, egress);
+    async fn launch(&self, staged: Option<&Staged>) -> Result<Launched, Outcome> {
+        let Lease { launch, capability_token, .. } = self.lease;
+        let (fence, egress) = (self.held.fence(), self.way_out());
+        let order = order::order(fence, launch, capability_token, &self.platform.region, staged, egress);
         self.platform.launcher.launch(order).await.map_err(|error| match error {
             launcher::Error::Machine(_) => self.our_fault("the worker could not set up the sandbox", &error),
-            launcher::Error::Program(_) => failed(FailureReason::Bundle, error.to_string()),
+            launcher::Error::Program(_) => self.not_startable(&error),
         })
     }
 
@@ -213,6 +219,11 @@ impl Attempt<'_> {
                 Some(Arc::new(AttemptTokens::new(Arc::clone(self.authority) as Arc<dyn Exchange>)))
             }
         }
+    }
+
+    /// Of a bundle that would be refused wherever it is tried again.
+    fn not_startable(&self, error: &launcher::Error) -> Outcome {
+        failed(FailureReason::Bundle, self.book.readable(error.to_string().as_bytes()))
     }
 
     async fn upload(&self, outputs: &dyn Outputs) -> Outcome {

@@ -1,9 +1,10 @@
 //! Starting an attempt's code somewhere it is confined.
 //!
 //! The life of an attempt (claim, heartbeat, logs, outputs, completion) does not know what confines
-//! the code. Today that is the sandbox of this machine ([`ProcessLauncher`]); a launcher that starts
-//! the code elsewhere answers the same [`Launched`], with the streams that its runner sends.
+//! the code. That is the sandbox of this machine ([`ProcessLauncher`]), or a container of its own
+//! ([`EcsLauncher`]), which answers the same [`Launched`], with the streams that its runner sends.
 
+pub mod ecs;
 mod process;
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
@@ -11,16 +12,20 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio::io::AsyncRead;
-use trace_contracts::{Name, wire::worker::Resources};
+use trace_contracts::wire::worker::{Fence, Resources};
 
+pub use ecs::EcsLauncher;
 pub use process::ProcessLauncher;
+pub use trace_surface::Program;
 
-use crate::egress::EgressTokens;
 pub use crate::sandbox::{Exit, OutputFile};
+use trace_surface::proxy::EgressTokens;
 
 /// What to run, and with what.
 #[derive(Clone)]
 pub struct Order {
+    /// The lease that it runs under; absent in a run without a platform.
+    pub lease: Option<Fence>,
     /// The code.
     pub program: Program,
     /// The unpacked bundle, shown read-only; the working folder.
@@ -37,17 +42,6 @@ pub struct Order {
     pub timeout: Duration,
     /// What opens the egress gateway, for code that may reach something outside the platform.
     pub egress: Option<Arc<dyn EgressTokens>>,
-}
-
-/// What to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// `main.py` of the bundle.
-    Python,
-    /// `main` of the bundle.
-    Native,
-    /// A built-in operator.
-    Operator(Name),
 }
 
 /// Code that was started.
@@ -81,9 +75,23 @@ pub enum Error {
     Program(String),
 }
 
+/// Where what an attempt needs has to be before it is launched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Staging {
+    /// On this machine: the bundle is unpacked here.
+    Here,
+    /// Nowhere here: what runs the code fetches it.
+    Elsewhere,
+}
+
 /// Starts code.
 #[async_trait]
 pub trait Launcher: Send + Sync {
+    /// Where what an attempt needs has to be.
+    fn staging(&self) -> Staging {
+        Staging::Here
+    }
+
     /// Starts what `order` says, confined.
     ///
     /// # Errors

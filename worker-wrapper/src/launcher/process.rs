@@ -4,9 +4,10 @@ use std::{fs::File, net::SocketAddr};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
+use trace_surface::forwarder;
 use url::Url;
 
-use super::{Ended, Error, Launched, Launcher, Order, OutputError, OutputFile, Outputs, Program};
+use super::{Ended, Error, Launched, Launcher, Order, OutputError, OutputFile, Outputs};
 use crate::{
     config::Config,
     sandbox::{self, Confined, Confinement, OutputDir, Sandbox, Step, Upstreams},
@@ -55,14 +56,11 @@ impl ProcessLauncher {
 }
 
 async fn resolve(url: &Url) -> Result<SocketAddr, worker::Error> {
-    let failed = |detail: String| worker::Error::Address { address: url.to_string(), detail };
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return Err(failed("it names no host and port".to_owned()));
+    let failed = |error: std::io::Error| worker::Error::Address {
+        address: url.to_string(),
+        detail: error.to_string(),
     };
-    // An IPv6 address stands in brackets in a URL only.
-    let host = host.trim_matches(['[', ']']);
-    let mut found = tokio::net::lookup_host((host, port)).await.map_err(|error| failed(error.to_string()))?;
-    found.next().ok_or_else(|| failed("the name has no address".to_owned()))
+    forwarder::resolve(url).await.map_err(failed)
 }
 
 #[async_trait]
@@ -85,13 +83,11 @@ impl Launcher for ProcessLauncher {
 }
 
 fn confinement(order: Order, upstreams: Upstreams) -> Confinement {
-    let executable =
-        |path: &str, arguments| sandbox::Program::Executable { path: path.to_owned(), arguments };
+    let arguments = order.program.arguments();
     Confinement {
-        program: match order.program {
-            Program::Python => sandbox::Program::Python { arguments: vec!["main.py".to_owned()] },
-            Program::Native => executable("/task/bundle/main", Vec::new()),
-            Program::Operator(name) => executable("/trace/bin/trace-operator", vec![name.to_string()]),
+        program: match order.program.executable() {
+            None => sandbox::Program::Python { arguments },
+            Some(path) => sandbox::Program::Executable { path: path.to_owned(), arguments },
         },
         bundle: order.bundle,
         files: order.files,

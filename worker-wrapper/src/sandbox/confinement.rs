@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use trace_contracts::wire::worker::Resources;
-
-use super::{forwarder::Way, proxy::Gateway};
-use crate::egress::EgressTokens;
+use trace_surface::{
+    forwarder::Way,
+    proxy::{EgressTokens, Gateway},
+    routes::{DISPATCHER, Inside, OBJECT_STORE, OUTSIDE, QUERY},
+};
 
 /// What holds for every launch of a wrapper.
 #[derive(Debug, Clone)]
@@ -95,37 +97,11 @@ pub struct Upstreams {
     pub egress: Option<SocketAddr>,
 }
 
-/// What is reached from inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
-    /// The dispatcher's listener for tasks.
-    Dispatcher,
-    /// The query service.
-    Query,
-    /// The object store.
-    ObjectStore,
-    /// Whatever the egress gateway lets through.
-    Outside,
-}
-
-impl Service {
-    /// The variables that name it inside. Clients differ in which of the four proxy variables they read.
-    pub(super) const fn variables(self) -> &'static [&'static str] {
-        match self {
-            Self::Dispatcher => &["TRACE_DISPATCHER_URL"],
-            Self::Query => &["TRACE_QUERY_URL"],
-            Self::ObjectStore => &["AWS_ENDPOINT_URL_S3"],
-            Self::Outside => &["HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"],
-        }
-    }
-}
-
 /// One upstream as it is seen from inside.
 pub(super) struct Route {
-    /// What it is.
-    pub service: Service,
-    /// The loopback port inside; the same in every sandbox, because each has a network of its own.
-    pub port: u16,
+    /// Its variables, and the loopback port inside; the same in every sandbox, because each has a network of
+    /// its own.
+    pub inside: Inside,
     /// Where it leads.
     pub way: Way,
 }
@@ -138,13 +114,13 @@ impl Confinement {
         let outside = egress.zip(self.egress.clone());
         let outside = outside.map(|(address, tokens)| Way::Outside(Gateway { address, tokens }));
         [
-            (Service::Dispatcher, 8001, bytes(dispatcher)),
-            (Service::Query, 8002, bytes(query)),
-            (Service::ObjectStore, 8003, bytes(object_store)),
-            (Service::Outside, 8004, outside),
+            (DISPATCHER, bytes(dispatcher)),
+            (QUERY, bytes(query)),
+            (OBJECT_STORE, bytes(object_store)),
+            (OUTSIDE, outside),
         ]
         .into_iter()
-        .filter_map(|(service, port, way)| Some(Route { service, port, way: way? }))
+        .filter_map(|(inside, way)| Some(Route { inside, way: way? }))
         .collect()
     }
 }

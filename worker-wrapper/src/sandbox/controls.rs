@@ -1,11 +1,11 @@
 //! What of a sandbox the hostile suite can leave out, one protection at a time.
 //!
 //! In every other build [`stands`] is a constant `true`, and each function here gives back what it was
-//! given. The mechanisms ask here, so that all that can be left out is seen in one place.
+//! given. The mechanisms ask here, so that all that can be left out is seen in one place; but for how outputs are
+//! read, which `trace-surface` does for every launcher.
 
 use std::time::Duration;
 
-use nix::fcntl::{AtFlags, OFlag, ResolveFlag};
 use trace_contracts::wire::worker::Resources;
 pub(super) use trace_controls::{Protection, stands};
 
@@ -62,25 +62,6 @@ pub(super) fn root_flags(all: libc::c_ulong) -> libc::c_ulong {
 /// In the child: flags of the writable folders.
 pub(super) fn disk_flags(all: libc::c_ulong) -> libc::c_ulong {
     if stands(Protection::NoExec) { all } else { all & !libc::MS_NOEXEC }
-}
-
-/// Whether a file with several names is an output.
-pub(super) fn links_are_outputs() -> bool {
-    !stands(Protection::PlainOutputs)
-}
-
-/// How an output is opened.
-pub(super) fn output_open(flags: OFlag, resolve: ResolveFlag) -> (OFlag, ResolveFlag) {
-    if stands(Protection::PlainOutputs) {
-        (flags, resolve)
-    } else {
-        (flags & !OFlag::O_NOFOLLOW, ResolveFlag::empty())
-    }
-}
-
-/// How an output is looked at.
-pub(super) fn output_stat(flags: AtFlags) -> AtFlags {
-    if stands(Protection::PlainOutputs) { flags } else { AtFlags::empty() }
 }
 
 fn slack(protection: Protection) -> u32 {

@@ -1,34 +1,18 @@
-//! The environment of a task, built from nothing: nothing of the wrapper's own is passed on.
+//! The environment of a task, as the kernel takes it. What is in it is said in [`trace_surface::environment`].
 
 use std::{ffi::CString, os::unix::ffi::OsStrExt as _};
 
+use trace_surface::{
+    environment::{self, FIXED},
+    routes::Inside,
+};
+
 use super::{
     Error,
-    confinement::{Route, Service},
+    confinement::Route,
     controls::{Protection, stands},
     mounts::c_string,
 };
-
-/// Always the same. Sorted.
-const FIXED: [(&str, &str); 9] = [
-    ("HOME", "/tmp"),
-    ("LANG", "C.UTF-8"),
-    ("PATH", "/trace/bin"),
-    ("PYTHONDONTWRITEBYTECODE", "1"),
-    ("PYTHONUNBUFFERED", "1"),
-    ("TMPDIR", "/tmp"),
-    ("TRACE_FILES_DIR", "/task/files"),
-    ("TRACE_OUTPUT_DIR", "/out"),
-    ("USER", "task"),
-];
-
-/// What is not asked for through a proxy: the platform's own listeners. Only where there is a proxy.
-const DIRECT: [(&str, &str); 2] = [("NO_PROXY", "127.0.0.1,localhost"), ("no_proxy", "127.0.0.1,localhost")];
-
-/// What the kernel takes of one `NAME=value`, with the NUL (`MAX_ARG_STRLEN`).
-const MAX_BYTES: usize = 128 * 1024;
-/// More than any task is given.
-const MAX_VARIABLES: usize = 256;
 
 /// What an interpreter starts with that waits for its order: nothing of any attempt.
 pub(super) fn fixed(python_path: &str) -> Result<Vec<CString>, Error> {
@@ -43,36 +27,20 @@ pub(super) fn build(
     routes: &[Route],
     python_path: &str,
 ) -> Result<Vec<CString>, Error> {
-    if given.len() > MAX_VARIABLES {
-        let (what, value) = ("environment variables", given.len() as u64);
-        return Err(Error::Limit { what, value, reason: "at most 256 are passed" });
-    }
-    let mut variables: Vec<(&str, String)> =
-        FIXED.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    variables.push(("PYTHONPATH", python_path.to_owned()));
-    for route in routes {
-        let address = format!("http://127.0.0.1:{}", route.port);
-        variables.extend(route.service.variables().iter().map(|name| (*name, address.clone())));
-    }
-    if routes.iter().any(|route| route.service == Service::Outside) {
-        variables.extend(DIRECT.map(|(name, value)| (name, value.to_owned())));
-    }
-    for (name, value) in given {
-        let refused = |reason| Error::Environment { name: name.clone(), reason };
-        if name.is_empty() || name.contains('=') {
-            return Err(refused("its name is empty or holds `=`"));
-        }
-        if variables.iter().any(|(known, _)| known == name) {
-            return Err(refused("the sandbox sets it itself, or it is there twice"));
-        }
-        if name.len() + value.len() + 2 > MAX_BYTES {
-            return Err(refused("it is longer than 128 KiB"));
-        }
-        variables.push((name, value.clone()));
-    }
-    let built: Result<Vec<CString>, Error> =
-        variables.iter().map(|(name, value)| variable(name, value)).collect();
+    let inside: Vec<Inside> = routes.iter().map(|route| route.inside).collect();
+    let all = environment::variables(given, &inside, python_path).map_err(refused)?;
+    let built: Result<Vec<CString>, Error> = all.iter().map(|(name, value)| variable(name, value)).collect();
     if stands(Protection::CleanEnvironment) { built } else { Ok([built?, inherited()].concat()) }
+}
+
+fn refused(error: environment::Error) -> Error {
+    match error {
+        environment::Error::TooMany(count) => {
+            let (what, value) = ("environment variables", count as u64);
+            Error::Limit { what, value, reason: "at most 256 are passed" }
+        }
+        environment::Error::Variable { name, reason } => Error::Environment { name, reason },
+    }
 }
 
 /// What a program would have without this file. Nothing but a control asks for it.
@@ -91,53 +59,23 @@ fn variable(name: &str, value: &str) -> Result<CString, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::forwarder::Way, *};
+    use trace_surface::{forwarder::Way, routes::QUERY};
 
-    fn route(service: Service, port: u16) -> Route {
-        Route { service, port, way: Way::Bytes("127.0.0.1:9".parse().unwrap()) }
-    }
-
-    fn given(name: &str, value: &str) -> Vec<(String, String)> {
-        vec![(name.to_owned(), value.to_owned())]
-    }
+    use super::*;
 
     #[test]
     fn nothing_but_the_listed_variables_is_passed() {
-        let built =
-            build(&given("TRACE_TASK", "t1"), &[route(Service::Query, 8002)], "/trace/python").unwrap();
+        let given = [("TRACE_TASK".to_owned(), "t1".to_owned())];
+        let route = Route { inside: QUERY, way: Way::Bytes("127.0.0.1:9".parse().unwrap()) };
+        let built = build(&given, &[route], "/trace/python").unwrap();
         insta::assert_debug_snapshot!(built);
     }
 
     #[test]
-    fn a_proxy_is_named_where_there_is_one_and_the_platform_is_not_behind_it() {
-        let named = |routes: &[Route]| -> Vec<String> {
-            let built = build(&[], routes, "").unwrap();
-            let all = built.iter().map(|text| text.to_str().unwrap().to_owned());
-            all.filter(|text| text.to_lowercase().contains("proxy")).collect()
-        };
-        assert!(named(&[route(Service::Dispatcher, 8001)]).is_empty());
-        let both = named(&[route(Service::Dispatcher, 8001), route(Service::Outside, 8004)]);
-        insta::assert_debug_snapshot!(both);
-        let own = build(&given("https_proxy", "http://127.0.0.1:1"), &[route(Service::Outside, 8004)], "");
-        assert!(matches!(own, Err(Error::Environment { .. })));
-    }
-
-    #[test]
-    fn what_the_kernel_or_the_sandbox_would_misread_is_refused() {
-        for (name, value) in
-            [("", "x"), ("A=B", "x"), ("A", "x\0y"), ("PATH", "/bin"), ("A", "x".repeat(MAX_BYTES).as_str())]
-        {
-            assert!(matches!(build(&given(name, value), &[], ""), Err(Error::Environment { .. })), "{name}");
-        }
-        let twice = [given("A", "1"), given("A", "2")].concat();
-        assert!(build(&twice, &[], "").is_err());
-        let many: Vec<_> = (0..=MAX_VARIABLES).map(|n| (format!("A{n}"), String::new())).collect();
-        assert!(build(&many, &[], "").is_err());
-    }
-
-    #[test]
-    fn an_error_does_not_show_a_value() {
-        let error = build(&given("TOKEN", "hush\0"), &[], "").unwrap_err();
-        assert!(!error.to_string().contains("hush"), "{error}");
+    fn what_can_not_be_passed_is_refused_without_its_value() {
+        let error = build(&[("TOKEN".to_owned(), "hush\0".to_owned())], &[], "").unwrap_err();
+        assert!(matches!(error, Error::Environment { .. }) && !error.to_string().contains("hush"), "{error}");
+        let many: Vec<_> = (0..=256).map(|n| (format!("A{n}"), String::new())).collect();
+        assert!(matches!(build(&many, &[], ""), Err(Error::Limit { .. })));
     }
 }

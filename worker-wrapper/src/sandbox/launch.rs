@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tokio::net::unix::pipe::Receiver;
+use trace_surface::forwarder::Forwarders;
 
 use super::{
     Confined, Confinement, Error, Sandbox, controls,
     exit::Bounds,
-    forwarder::Forwarders,
     plan::{Kind, Request},
     process::Process,
     spare::{Given, Refused},

@@ -14,13 +14,13 @@
 //! | [`mounts`] | the root folder, as a table |
 //! | [`place`] | the attempt's folders, mounted into a sandbox that waits |
 //! | [`listeners`] | loopback listeners inside, their descriptors outside |
-//! | [`forwarder`], [`proxy`] | from those listeners to one fixed address each; to the egress gateway with the attempt's token |
+//! | [`trace_surface::forwarder`], [`trace_surface::proxy`] | from those listeners to one fixed address each; to the egress gateway with the attempt's token |
 //! | [`cgroup`] | memory, processes, processor time |
 //! | [`rlimits`], [`privileges`] | what a process may use and be |
 //! | [`landlock`], [`seccomp`] | files, ports and system calls |
 //! | [`descriptors`] | nothing is inherited |
 //! | [`runtime`] | the Python interpreter and the libraries that it needs |
-//! | [`output`] | reading what a task left behind, safely |
+//! | [`trace_surface::output`] | reading what a task left behind, safely |
 
 mod cgroup;
 mod child;
@@ -31,7 +31,6 @@ mod elf;
 mod environment;
 mod error;
 mod exit;
-mod forwarder;
 mod handover;
 mod landlock;
 mod launch;
@@ -40,14 +39,12 @@ mod make;
 mod mounts;
 mod namespaces;
 mod order;
-mod output;
 mod place;
 mod plan;
 mod pool;
 mod privileges;
 mod probe;
 mod process;
-mod proxy;
 mod rlimits;
 mod runtime;
 mod seccomp;
@@ -59,12 +56,12 @@ mod syscall;
 pub use confinement::{Confinement, Program, SandboxConfig, Upstreams};
 pub use error::Error;
 pub use exit::Exit;
-#[cfg(fuzzing)]
-pub use forwarder::forward;
-pub use output::{Error as OutputError, OutputDir, OutputFile, OutputLimits};
 pub use process::{Confined, Ended, Killer, Process};
 pub use runtime::Runtime;
 pub use step::Step;
+#[cfg(fuzzing)]
+pub use trace_surface::forwarder::forward;
+pub use trace_surface::output::{Error as OutputError, OutputDir, OutputFile, OutputLimits};
 
 use std::sync::Arc;
 

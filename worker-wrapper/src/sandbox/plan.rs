@@ -159,7 +159,7 @@ impl Host {
         let environment = environment::build(&confinement.env, &routes, &self.python_path)?;
         let (kind, arguments) = self.command(&confinement.program)?;
         Ok(Request {
-            key: Key { kind, ports: routes.iter().map(|route| route.port).collect() },
+            key: Key { kind, ports: routes.iter().map(|route| route.inside.port).collect() },
             order: Order::new(&arguments, &environment)?,
             shown,
             resources: confinement.resources,

@@ -15,14 +15,13 @@ use tokio::{
     net::unix::pipe::Receiver,
     time::{Instant, timeout_at},
 };
+use trace_surface::{forwarder::Forwarders, output::MAX_DEPTH};
 
 use super::{
     Error, Exit, OutputDir, OutputLimits,
     cgroup::{self, Group},
     child,
     exit::{Bounds, Observed, Status, Stop},
-    forwarder::Forwarders,
-    output::MAX_DEPTH,
     spare::{self, Remains},
     spawner::Spawner,
 };

@@ -1,12 +1,7 @@
 //! The Python interpreter that tasks run with, and the shared libraries that it and the tools need.
 //!
-//! `python3` on the search path may be a shim that costs ten times the start of the real interpreter,
-//! so it is asked once, at start-up, where the real one is. Which libraries are needed is asked of the
-//! dynamic loader itself, which is what will look for them inside.
-//!
-//! It starts without the module `site` ([`Runtime::ARGUMENTS`]), which would run code of every installed
-//! package that has a `.pth` file, at each start and before the task; the folders that `site` would have
-//! found are asked for once and put on the path.
+//! Which interpreter that is, and where its modules are, is found out in [`trace_surface::python`]. Which
+//! libraries are needed is asked of the dynamic loader itself, which is what will look for them inside.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde::Deserialize;
+use trace_surface::{
+    folders::{SDK, TOOLS},
+    python::{self, Interpreter},
+};
 
 use super::{
     Error,
@@ -24,13 +22,7 @@ use super::{
 
 /// A Python interpreter of this machine.
 #[derive(Debug, Clone)]
-pub struct Runtime {
-    interpreter: PathBuf,
-    library: PathBuf,
-    version: String,
-    /// Where modules are found, the standard library first.
-    path: Vec<PathBuf>,
-}
+pub struct Runtime(Interpreter);
 
 /// What a program needs to see.
 #[derive(Debug, Clone, Default)]
@@ -40,24 +32,6 @@ pub(super) struct View {
     /// Names that lead to other names, both inside.
     pub links: Vec<(String, String)>,
 }
-
-/// What the interpreter says about itself.
-#[derive(Deserialize)]
-struct Answer {
-    executable: PathBuf,
-    library: PathBuf,
-    version: String,
-    path: Vec<PathBuf>,
-}
-
-const QUESTION: &str = "import json, os, sys, sysconfig; print(json.dumps({\
-    'executable': os.path.realpath(sys.executable), \
-    'library': os.path.realpath(sysconfig.get_path('stdlib')), \
-    'version': '%d.%d.%d' % sys.version_info[:3], \
-    'path': [os.path.realpath(folder) for folder in sys.path]}))";
-
-/// Where the SDK is inside.
-const SDK: &str = "/trace/python";
 
 /// Terminal and window modules: no task has a use for them, and each brings libraries along.
 const LEFT_OUT: [&str; 7] = ["_tkinter", "readline", "_curses", "_curses_panel", "_dbm", "_gdbm", "nis"];
@@ -69,37 +43,27 @@ const BY_NAME: [&str; 2] = ["libgcc_s.so.1", "libstdc++.so.6"];
 const LOADER_CACHE: &str = "/etc/ld.so.cache";
 
 impl Runtime {
-    /// Before the program's own arguments: without the module `site`.
-    pub(super) const ARGUMENTS: [&str; 1] = ["-S"];
+    /// Before the program's own arguments.
+    pub(super) const ARGUMENTS: [&str; 1] = python::ARGUMENTS;
 
-    /// Asks `python`, which may be a shim or belong to a virtual environment, what it really is; then
-    /// that one, where modules are found.
+    /// The interpreter that `python` leads to.
     pub(super) fn find(python: Option<&Path>) -> Result<Self, Error> {
-        let asked = python.unwrap_or(Path::new("python3"));
-        let real = ask(asked, &["-I", "-S"])?;
-        let Answer { executable, library, version, .. } = real;
-        match elf::linkage(&executable) {
-            Ok(Linkage::Static | Linkage::Dynamic { .. }) => {}
-            _ => return Err(Error::Python(format!("{} is no executable", executable.display()))),
+        let found = Interpreter::find(python).map_err(|error| Error::Python(error.to_string()))?;
+        match elf::linkage(&found.executable) {
+            Ok(Linkage::Static | Linkage::Dynamic { .. }) => Ok(Self(found)),
+            _ => Err(Error::Python(format!("{} is no executable", found.executable.display()))),
         }
-        let mut path = ask(&executable, &["-I"])?.path;
-        // What else is there is not shown inside.
-        path.retain(|folder| folder.starts_with(&library) && folder.is_dir());
-        Ok(Self { interpreter: executable, library, version, path })
     }
 
-    /// `PYTHONPATH` inside: the SDK, then where the modules of this interpreter are.
+    /// `PYTHONPATH` inside.
     pub(super) fn python_path(&self) -> String {
-        let folders = self.path.iter().map(|folder| folder.to_string_lossy().into_owned());
-        // A folder whose name holds the separator can't be named there.
-        let folders = folders.filter(|folder| !folder.contains(':'));
-        std::iter::once(SDK.to_owned()).chain(folders).collect::<Vec<_>>().join(":")
+        self.0.python_path()
     }
 
     /// Compiles the modules in `folder` for this interpreter, so that tasks need not. Where that can't
     /// be done, tasks start a few milliseconds later.
     pub(super) fn compile(&self, folder: &Path) {
-        let compiled = Command::new(&self.interpreter)
+        let compiled = Command::new(&self.0.executable)
             .args(["-I", "-S", "-m", "compileall", "-q"])
             .arg(folder)
             .stdin(Stdio::null())
@@ -115,47 +79,32 @@ impl Runtime {
     /// The executable itself.
     #[must_use]
     pub fn interpreter(&self) -> &Path {
-        &self.interpreter
+        &self.0.executable
     }
 
     /// The folder of its standard library.
     pub(super) fn library(&self) -> &Path {
-        &self.library
+        &self.0.library
     }
 
     /// Such as `3.11.7`.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.version
+        &self.0.version
     }
 
     /// The interpreter, its standard library with the packages installed there, and the shared
     /// libraries of all of it, each under its own name.
     pub(super) fn view(&self) -> Result<View, Error> {
         let mut view = View::default();
-        view.add(Shown::same(&self.interpreter, Kind::Code));
-        view.add(Shown::same(&self.library, Kind::Code));
-        let modules = compiled_modules(&self.library.join("lib-dynload"))?;
-        view.add_libraries(&self.interpreter, &modules)?;
-        let python = self.interpreter.to_string_lossy().into_owned();
-        view.links.push(("/trace/bin/python3".to_owned(), python));
+        view.add(Shown::same(&self.0.executable, Kind::Code));
+        view.add(Shown::same(&self.0.library, Kind::Code));
+        let modules = compiled_modules(&self.0.library.join("lib-dynload"))?;
+        view.add_libraries(&self.0.executable, &modules)?;
+        let python = self.0.executable.to_string_lossy().into_owned();
+        view.links.push((format!("{TOOLS}/python3"), python));
         Ok(view)
     }
-}
-
-/// Asks an interpreter what it is.
-fn ask(python: &Path, arguments: &[&str]) -> Result<Answer, Error> {
-    let output = Command::new(python)
-        .args(arguments)
-        .args(["-c", QUESTION])
-        .output()
-        .map_err(|error| Error::Python(format!("{} does not start: {error}", python.display())))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(Error::Python(format!("{} fails: {}", python.display(), said.trim_end())));
-    }
-    serde_json::from_slice(&output.stdout)
-        .map_err(|error| Error::Python(format!("{} does not say what it is: {error}", python.display())))
 }
 
 impl View {
@@ -169,7 +118,7 @@ impl View {
         for (name, path) in tools {
             let source = real(path)?;
             view.add_libraries(&source, &[])?;
-            view.add(Shown { source, target: format!("/trace/bin/{name}"), kind: Kind::Code });
+            view.add(Shown { source, target: format!("{TOOLS}/{name}"), kind: Kind::Code });
         }
         Ok(view)
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use trace_contracts::Secret;
 use trace_worker_wrapper::{
     Config, Error,
-    config::{Addressing, ObjectStore, SandboxSettings},
+    config::{Addressing, LauncherSettings, ObjectStore, SandboxSettings},
     launcher::Launcher,
     run_with,
     wakeups::{LongPoll, WakeUps},
@@ -93,6 +93,7 @@ pub fn config(dispatcher: &Dispatcher, work_dir: std::path::PathBuf) -> Config {
         drain_ms: 300,
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
+        launcher: LauncherSettings::Process,
         sandbox: SandboxSettings::default(),
     }
 }

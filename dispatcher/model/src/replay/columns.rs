@@ -220,9 +220,8 @@ impl Read<'_> {
         let outcome = match self.text("outcome")? {
             "exit" | "signal" | "memory" | "timeout" | "disk" | "processes" | "forbidden_syscall"
             | "bundle" | "output" => Outcome::Failure,
-            "launch" | "worker_stopping" | "key_revoked" | "worker_revoked" | "egress_withdrawn" => {
-                Outcome::Loss
-            }
+            "launch" | "worker_stopping" | "key_revoked" | "worker_revoked" | "egress_withdrawn"
+            | "ticket_stolen" => Outcome::Loss,
             "lease_expired" => Outcome::Expired,
             "cancelled" => Outcome::Cancelled,
             _ => return Err(self.wrong("outcome", "one of the known outcomes")),

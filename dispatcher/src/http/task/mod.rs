@@ -1,8 +1,10 @@
-//! `/v1/task`, for the code of a task: a capability and nothing else.
+//! `/v1/task`, for the code of a task: a capability and nothing else. And for the runner of an attempt in a
+//! container of its own, which gets the capability there for a launch ticket.
 
 mod checkpoint;
 mod context;
 mod credentials;
+mod launch;
 mod token;
 
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub fn routes() -> Vec<Route> {
             Caller::Task,
             put(checkpoint::write).layer(checkpoint_limit),
         ),
+        Route::new(Method::POST, "/v1/task/launch", Caller::Runner, post(launch::redeem)),
+        Route::new(Method::POST, "/v1/task/launch/report", Caller::Runner, post(launch::report)),
     ]
 }
 

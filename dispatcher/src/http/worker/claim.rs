@@ -78,7 +78,7 @@ async fn leases(app: &App, rows: Vec<LeaseRow>, signer: &Signer) -> Reply<Vec<Le
     let mut leases = Vec::with_capacity(granted.len());
     let mut failed = Vec::new();
     for one in granted {
-        let launch = launch(&one)?;
+        let launch = launch_spec(&one)?;
         let subject = Subject {
             lease: &one.lease,
             org: launch.org,
@@ -103,7 +103,11 @@ async fn leases(app: &App, rows: Vec<LeaseRow>, signer: &Signer) -> Reply<Vec<Le
     Ok(leases)
 }
 
-fn launch(granted: &Granted) -> Result<LaunchSpec, db::Error> {
+/// What to launch for a lease.
+///
+/// # Errors
+/// When the DAG does not list its task.
+pub fn launch_spec(granted: &Granted) -> Result<LaunchSpec, db::Error> {
     let Granted { lease, facts, .. } = granted;
     let Place { spec: job, partition, .. } = facts.place(lease.task)?;
     Ok(LaunchSpec {

@@ -1,10 +1,11 @@
-//! `/internal`, for workers: claim, heartbeat, log, complete, fetch a blob.
+//! `/internal`, for workers: claim, heartbeat, log, complete, fetch a blob, launch elsewhere.
 
 mod batches;
 mod blobs;
 mod claim;
 mod complete;
 mod heartbeat;
+mod launch;
 mod logs;
 
 use axum::{
@@ -19,6 +20,7 @@ use super::{Caller, Route};
 use crate::{App, identity::Kind};
 
 pub use batches::Batches;
+pub(super) use claim::launch_spec;
 
 /// The routes for workers.
 #[must_use]
@@ -29,6 +31,9 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/internal/complete", Caller::Worker, post(complete::complete)),
         Route::new(Method::POST, "/internal/logs", Caller::Worker, post(logs::logs)),
         Route::new(Method::GET, "/internal/blobs/{sha256}", Caller::Worker, get(blobs::blob)),
+        Route::new(Method::POST, "/internal/launch/ticket", Caller::Worker, post(launch::ticket)),
+        Route::new(Method::POST, "/internal/launch/watch", Caller::Worker, post(launch::watch)),
+        Route::new(Method::POST, "/internal/launch/over", Caller::Worker, post(launch::over)),
     ]
 }
 

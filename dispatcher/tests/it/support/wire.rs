@@ -5,6 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use trace_contracts::{
     AttemptId, ClaimId, Problem, Secret,
     wire::{
+        launch::{TicketReply, TicketRequest},
         plane::{LivenessReply, LivenessRequest},
         worker::{
             ClaimReply, ClaimRequest, CompleteReply, CompleteRequest, CompleteVerdict, Completion,
@@ -90,6 +91,11 @@ impl Platform {
 
     pub async fn complete_one(&self, completion: Completion) -> CompleteVerdict {
         self.complete(vec![completion]).await.remove(0)
+    }
+
+    /// A launch ticket for an attempt.
+    pub async fn ticket(&self, lease: &Lease) -> TicketReply {
+        ok(self.post("/internal/launch/ticket", &TicketRequest { fence: fence(lease) }).await).await
     }
 
     pub async fn dead_of(&self, attempts: &[AttemptId], wait_ms: u64) -> Vec<AttemptId> {

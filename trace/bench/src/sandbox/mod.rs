@@ -222,6 +222,7 @@ fn listener() -> anyhow::Result<TcpListener> {
 /// What the wrapper asks of the launcher for a UDF with ordinary resources.
 fn order(bundle: &Path, program: Program) -> Order {
     Order {
+        lease: None,
         program,
         bundle: Some(bundle.to_owned()),
         files: Some(bundle.to_owned()),

@@ -133,7 +133,7 @@ pub(super) fn worker(
     listeners: &Listeners,
     identity: Secret<String>,
 ) -> Result<trace_worker_wrapper::Config, data_dir::Error> {
-    use trace_worker_wrapper::config::{Addressing, Config, ObjectStore, SandboxSettings};
+    use trace_worker_wrapper::config::{Addressing, Config, LauncherSettings, ObjectStore, SandboxSettings};
     Ok(Config {
         dispatcher: listeners.workers.url(""),
         task_api: listeners.tasks.url(""),
@@ -153,6 +153,7 @@ pub(super) fn worker(
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
         // The launcher is given, and has them already.
+        launcher: LauncherSettings::Process,
         sandbox: SandboxSettings::default(),
     })
 }

@@ -1,8 +1,8 @@
-//! From the listeners inside a sandbox to one fixed address each.
+//! From the listeners that a task sees to one fixed address each.
 //!
 //! Bytes are not looked at: the host name, the signature and the TLS handshake that the program made arrive as
 //! they are. What can be reached is decided by which listeners there are. The one that leads out of the platform is
-//! another matter: see [`super::proxy`].
+//! another matter: see [`crate::proxy`].
 
 use std::{
     io,
@@ -19,23 +19,24 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+use url::Url;
 
-use super::proxy::{Gateway, proxy};
+use crate::proxy::{Gateway, proxy};
 
 /// Connections of one sandbox at a time, to all upstreams together; more wait.
 const MAX_CONNECTIONS: usize = 64;
 /// A connection on which nothing moves for this long is closed.
 const MAX_IDLE: Duration = Duration::from_secs(120);
 /// An upstream that does not accept within this time is given up.
-pub(super) const MAX_CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const MAX_CONNECT: Duration = Duration::from_secs(10);
 /// Not more often than this is it tried to accept when that fails.
 const RETRY: Duration = Duration::from_millis(50);
 /// In each direction of a connection.
-pub(super) const BUFFER_BYTES: usize = 16 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 16 * 1024;
 
 /// What a listener leads to.
 #[derive(Clone)]
-pub(super) enum Way {
+pub enum Way {
     /// This address, byte for byte.
     Bytes(SocketAddr),
     /// The egress gateway, which is shown the attempt's token.
@@ -43,13 +44,16 @@ pub(super) enum Way {
 }
 
 /// Forwards until it is dropped, which also ends the connections that are open.
-pub(super) struct Forwarders {
+pub struct Forwarders {
     _tasks: JoinSet<()>,
 }
 
 impl Forwarders {
     /// Starts forwarding from each listener to where it leads.
-    pub(super) fn start(routes: impl IntoIterator<Item = (OwnedFd, Way)>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When a listener can't be used.
+    pub fn start(routes: impl IntoIterator<Item = (OwnedFd, Way)>) -> io::Result<Self> {
         let mut tasks = JoinSet::new();
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         for (listener, way) in routes {
@@ -60,6 +64,20 @@ impl Forwarders {
         }
         Ok(Self { _tasks: tasks })
     }
+}
+
+/// The first address of the host and port of a URL.
+///
+/// # Errors
+/// When it names none, or the name has no address.
+pub async fn resolve(url: &Url) -> io::Result<SocketAddr> {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(io::Error::other("it names no host and port"));
+    };
+    // An IPv6 address stands in brackets in a URL only.
+    let host = host.trim_matches(['[', ']']);
+    let mut found = tokio::net::lookup_host((host, port)).await?;
+    found.next().ok_or_else(|| io::Error::other("the name has no address"))
 }
 
 /// Accepts for ever; ends its connections when it is dropped itself.
@@ -112,18 +130,18 @@ async fn forward_unless_idle(inside: TcpStream, upstream: SocketAddr, idle: Dura
 }
 
 /// When a connection last moved a byte, in either direction.
-pub(super) struct Moved {
+pub(crate) struct Moved {
     at: Mutex<Instant>,
     idle: Duration,
 }
 
 impl Moved {
-    pub(super) fn new(idle: Duration) -> Self {
+    pub(crate) fn new(idle: Duration) -> Self {
         Self { at: Mutex::new(Instant::now()), idle }
     }
 
     /// Now.
-    pub(super) fn now(&self) {
+    pub(crate) fn now(&self) {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -132,7 +150,7 @@ impl Moved {
     }
 
     /// Waits for `step`, as long as the connection is not idle in both directions.
-    pub(super) async fn unless_idle<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pub(crate) async fn unless_idle<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         tokio::pin!(step);
         loop {
             let deadline = self.deadline();
@@ -146,7 +164,7 @@ impl Moved {
 }
 
 /// Copies until the end, and passes the end on.
-pub(super) async fn copy(
+pub(crate) async fn copy(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     moved: &Moved,

@@ -1,11 +1,12 @@
 //! From a sandbox to the egress gateway: what clients send to an HTTP proxy, with the attempt's token added.
 //!
-//! The token is the wrapper's to obtain and to show; code in the sandbox neither sees it nor can send another.
+//! The token is the trusted side's to obtain and to show; code in the sandbox neither sees it nor can send another.
 //! Each request to a plain address and each `CONNECT` gets it. After the gateway has opened a tunnel, bytes pass
 //! as they are: only then, so that what follows a refusal is no request that nobody looked at.
 
 mod body;
 mod head;
+mod tokens;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,12 +19,12 @@ use tokio::{
     time::timeout,
 };
 
+pub use self::tokens::{EgressTokens, NoToken};
 use self::{
     body::Body,
     head::{Answer, Bad, Head, Kind, Length},
 };
-use super::forwarder::{BUFFER_BYTES, MAX_CONNECT, Moved, copy};
-use crate::egress::{EgressTokens, NoToken};
+use crate::forwarder::{BUFFER_BYTES, MAX_CONNECT, Moved, copy};
 
 /// The head of a request or an answer.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -32,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The egress gateway, as one attempt reaches it.
 #[derive(Clone)]
-pub(super) struct Gateway {
+pub struct Gateway {
     /// Where it listens.
     pub address: SocketAddr,
     /// What opens it.
@@ -55,7 +56,7 @@ enum Error {
 }
 
 /// One connection of a client inside, to its end.
-pub(super) async fn proxy(inside: TcpStream, gateway: &Gateway, idle: Duration) -> io::Result<()> {
+pub(crate) async fn proxy(inside: TcpStream, gateway: &Gateway, idle: Duration) -> io::Result<()> {
     inside.set_nodelay(true)?;
     let moved = Moved::new(idle);
     let (read, mut write) = inside.into_split();

@@ -1,6 +1,6 @@
 //! What a task left in `/out`, read without trusting anything in it.
 //!
-//! An [`OutputDir`] is only handed out when everything in the sandbox is dead, so that what is looked at
+//! An [`OutputDir`] is only looked at when everything of the task is dead, so that what is looked at
 //! can't change any more. Even so, nothing is opened by a path that could lead out of the folder:
 //! `openat2` resolves it beneath, without links and without crossing a mount.
 
@@ -17,8 +17,7 @@ use nix::{
     sys::stat::{FileStat, SFlag, fstat, fstatat},
 };
 use trace_contracts::ObjectKey;
-
-use super::controls;
+use trace_controls::{Protection, stands};
 
 /// Why the outputs of a task are not acceptable.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +66,7 @@ pub struct OutputLimits {
     pub bytes: u64,
 }
 
-/// The folder `/out` of a sandbox that has ended; its memory is freed when this is dropped.
+/// The folder `/out` of a task that has ended. A sandbox's memory is freed when this is dropped.
 pub struct OutputDir {
     root: OwnedFd,
     limits: OutputLimits,
@@ -83,10 +82,12 @@ pub struct OutputFile {
 }
 
 /// Folders in one another that are read.
-pub(super) const MAX_DEPTH: usize = 8;
+pub const MAX_DEPTH: usize = 8;
 
 impl OutputDir {
-    pub(super) fn new(root: OwnedFd, limits: OutputLimits) -> Self {
+    /// The folder that `root` was opened as. Nothing of the task runs any more.
+    #[must_use]
+    pub const fn new(root: OwnedFd, limits: OutputLimits) -> Self {
         Self { root, limits }
     }
 
@@ -160,9 +161,8 @@ impl OutputDir {
         names
             .into_iter()
             .map(|name| {
-                let stat =
-                    fstatat(&dir, name.as_c_str(), controls::output_stat(AtFlags::AT_SYMLINK_NOFOLLOW))
-                        .map_err(failed)?;
+                let stat = fstatat(&dir, name.as_c_str(), stat_flags(AtFlags::AT_SYMLINK_NOFOLLOW))
+                    .map_err(failed)?;
                 let shown = name.to_string_lossy();
                 let path = if folder.is_empty() { shown.into_owned() } else { format!("{folder}/{shown}") };
                 if name.to_str().is_err() || path.parse::<ObjectKey>().is_err() {
@@ -178,10 +178,24 @@ impl OutputDir {
             | ResolveFlag::RESOLVE_NO_SYMLINKS
             | ResolveFlag::RESOLVE_NO_MAGICLINKS
             | ResolveFlag::RESOLVE_NO_XDEV;
-        let (flags, resolve) = controls::output_open(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, beneath);
+        let (flags, resolve) = open_flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW, beneath);
         let how = OpenHow::new().flags(flags).resolve(resolve);
         openat2(&self.root, path, how)
     }
+}
+
+/// How an output is opened.
+fn open_flags(flags: OFlag, resolve: ResolveFlag) -> (OFlag, ResolveFlag) {
+    if stands(Protection::PlainOutputs) {
+        (flags, resolve)
+    } else {
+        (flags & !OFlag::O_NOFOLLOW, ResolveFlag::empty())
+    }
+}
+
+/// How an output is looked at.
+fn stat_flags(flags: AtFlags) -> AtFlags {
+    if stands(Protection::PlainOutputs) { flags } else { AtFlags::empty() }
 }
 
 enum Entry {
@@ -192,7 +206,7 @@ enum Entry {
 fn classify(path: &str, stat: &FileStat) -> Result<Entry, Error> {
     match SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) {
         SFlag::S_IFDIR => Ok(Entry::Folder),
-        SFlag::S_IFREG if stat.st_nlink == 1 || controls::links_are_outputs() => {
+        SFlag::S_IFREG if stat.st_nlink == 1 || !stands(Protection::PlainOutputs) => {
             Ok(Entry::File { size: u64::try_from(stat.st_size).unwrap_or(u64::MAX) })
         }
         SFlag::S_IFREG | SFlag::S_IFLNK => Err(Error::Link(path.to_owned())),

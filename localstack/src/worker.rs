@@ -1,0 +1,67 @@
+//! The wrapper itself, with the launcher that it is told to use.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::Path};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
+use trace_object_store::EmbeddedObjectStore;
+use trace_worker_wrapper::{
+    Config, Error,
+    config::{Addressing, LauncherSettings, ObjectStore, SandboxSettings},
+    run,
+    wakeups::Source,
+};
+use url::Url;
+
+use crate::{Platform, REGION};
+
+/// A wrapper that runs what is ready. It stops when this is dropped.
+pub struct Worker {
+    _running: AbortOnDropHandle<Result<(), Error>>,
+    _stop: DropGuard,
+    _folder: TempDir,
+}
+
+impl Worker {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// When there is no folder.
+    pub fn start(
+        platform: &Platform,
+        store: &EmbeddedObjectStore,
+        launcher: LauncherSettings,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("trace-worker.").tempdir()?;
+        let at = |address: SocketAddr| -> anyhow::Result<Url> { Ok(format!("http://{address}/").parse()?) };
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../udf-sdk/python").canonicalize()?;
+        let config = Config {
+            dispatcher: at(platform.addresses.workers)?,
+            task_api: at(platform.addresses.tasks)?,
+            // Nothing asks for a query here.
+            query: at(platform.addresses.tasks)?,
+            object_store: ObjectStore {
+                endpoint: store.endpoint().clone(),
+                region: REGION.to_owned(),
+                addressing: Addressing::Path,
+            },
+            identity: platform.worker.clone(),
+            work_dir: folder.path().join("work"),
+            slots: NonZeroUsize::new(8).context("no slots")?,
+            cache_bytes: 1 << 20,
+            claim_wait_ms: 1_000,
+            wake_ups: Source::Dispatcher,
+            drain_ms: 1_000,
+            health: None,
+            launcher,
+            sandbox: SandboxSettings { sdk: Some(sdk), ..SandboxSettings::default() },
+        };
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(run(config, stop.clone()));
+        Ok(Self { _running: AbortOnDropHandle::new(running), _stop: stop.drop_guard(), _folder: folder })
+    }
+}

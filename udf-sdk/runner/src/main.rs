@@ -1,0 +1,58 @@
+//! Runs one attempt in a container of its own (ECS), and ends with it.
+//!
+//! ```text
+//! ticket ─► redeem ─► fetch bundle and files ─► start the code ─► outputs to the store ─► report the end
+//!                          what it prints ─► reports, until the dispatcher says that the attempt is over
+//! ```
+//!
+//! It is on the untrusted side: it holds the attempt's own capability and nothing else, and whatever it
+//! reports is believed no more than the code itself would be. What the code sees is made in
+//! [`trace_surface`], as for the process sandbox.
+
+mod api;
+mod attempt;
+mod child;
+mod descendants;
+mod fetch;
+mod relay;
+mod run;
+mod settings;
+mod sigv4;
+mod upload;
+
+use std::{
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    process::{Command, ExitCode},
+};
+
+use settings::Settings;
+
+/// Says that the settings come on standard input.
+const INSIDE: &str = "run";
+
+fn main() -> ExitCode {
+    let inside = std::env::args_os().nth(1).is_some_and(|argument| argument == INSIDE);
+    let ended = if inside {
+        Settings::from_stdin().map_err(run::Error::from).and_then(run::run)
+    } else {
+        start_anew()
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trace-runner: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Becomes itself again with an empty environment: the one that a process starts with stays readable in
+/// `/proc` for as long as it lives, and this one holds the ticket.
+fn start_anew() -> Result<(), run::Error> {
+    let settings = Settings::from_environment()?;
+    let (reader, mut writer) = io::pipe().map_err(run::Error::Start)?;
+    writer.write_all(settings.to_json().as_bytes()).map_err(run::Error::Start)?;
+    drop(writer);
+    Err(run::Error::Start(Command::new("/proc/self/exe").arg(INSIDE).env_clear().stdin(reader).exec()))
+}

@@ -1,0 +1,78 @@
+//! One attempt, from the ticket to the last report; or to the moment when it is over for another reason.
+
+use std::io;
+
+use nix::sys::prctl;
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    api::{self, Api},
+    attempt, descendants,
+    relay::Relay,
+    settings::{self, Settings},
+};
+
+/// Why an attempt was not run to a reported end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    /// This process can't be set up.
+    #[error("the runner can't start: {0}")]
+    Start(io::Error),
+    /// The dispatcher.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    /// The container is being stopped.
+    #[error("stopped from outside: everything of the attempt was killed")]
+    Stopped,
+}
+
+impl From<nix::Error> for Error {
+    fn from(errno: nix::Error) -> Self {
+        Self::Start(errno.into())
+    }
+}
+
+/// Runs one attempt. When this returns, nothing of its code runs any more.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(settings: Settings) -> Result<(), Error> {
+    // Nobody of the same user reads this process's memory, nor gains a privilege by starting a program.
+    prctl::set_dumpable(false)?;
+    prctl::set_no_new_privs()?;
+    descendants::adopt()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+    let ended = runtime.block_on(live(settings));
+    descendants::end_all();
+    ended
+}
+
+async fn live(settings: Settings) -> Result<(), Error> {
+    let mut terminated = signal(SignalKind::terminate()).map_err(Error::Start)?;
+    let api = Api::new(settings.task_api.clone(), settings.ticket.clone());
+    let relay = Relay::default();
+    let attempt = async {
+        let order = api.redeem().await?;
+        let living = async {
+            let how = attempt::live(&settings, &api, &order, &relay).await;
+            relay.end(how);
+            // What is left to do is the sending's.
+            std::future::pending::<()>().await;
+        };
+        select! {
+            // Once the end is reported; or when the attempt is over, which drops what lives and kills it.
+            sent = relay.send(&api) => sent.map_err(Error::from),
+            () = living => Ok(()),
+        }
+    };
+    select! {
+        ended = attempt => ended,
+        _ = terminated.recv() => Err(Error::Stopped),
+    }
+}

@@ -1,0 +1,93 @@
+//! What the runner of an attempt reports, taken from the dispatcher: its output becomes the two streams that
+//! the attempt's log is made of, as if the code ran here.
+
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use trace_contracts::wire::{
+    launch::{Event, RunnerExit, Stage, WatchRequest},
+    limit::WAIT_MS,
+    worker::{Fence, LogStream},
+};
+
+use crate::{
+    backoff::Backoff,
+    dispatcher::{Dispatcher, Error},
+};
+
+/// What is in a stream before its reader has taken it.
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The reports of one attempt.
+pub(super) struct Reports {
+    dispatcher: Dispatcher,
+    fence: Fence,
+    stdout: DuplexStream,
+    stderr: DuplexStream,
+    taken: u64,
+    stage: Stage,
+}
+
+impl Reports {
+    pub(super) const fn new(
+        dispatcher: Dispatcher,
+        fence: Fence,
+        stdout: DuplexStream,
+        stderr: DuplexStream,
+    ) -> Self {
+        Self { dispatcher, fence, stdout, stderr, taken: 0, stage: Stage::Ticketed }
+    }
+
+    /// Whether a runner has redeemed the ticket, as far as is known here.
+    pub(super) fn is_redeemed(&self) -> bool {
+        self.stage == Stage::Redeemed
+    }
+
+    /// Takes reports until a runner has redeemed the ticket.
+    pub(super) async fn redeemed(&mut self) -> Result<(), Error> {
+        while !self.is_redeemed() {
+            self.round().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes reports until the last one.
+    pub(super) async fn ended(&mut self) -> Result<RunnerExit, Error> {
+        loop {
+            if let Some(how) = self.round().await? {
+                return Ok(how);
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<Option<RunnerExit>, Error> {
+        let mut backoff = Backoff::default();
+        let request =
+            WatchRequest { fence: self.fence, stage: self.stage, taken: self.taken, wait_ms: WAIT_MS };
+        let reply = loop {
+            match self.dispatcher.watch(&request).await {
+                Ok(reply) => break reply,
+                Err(error) if error.is_passing() => {
+                    tracing::warn!(%error, attempt = %self.fence.attempt, "no reports of a runner; asking again");
+                    backoff.pause().await;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.stage = reply.stage;
+        for event in reply.events {
+            self.taken += 1;
+            match event {
+                Event::Ended { how } => return Ok(Some(how)),
+                Event::Printed { stream, bytes } => {
+                    let pipe = match stream {
+                        LogStream::Stdout => &mut self.stdout,
+                        // A runner has no words of the platform's.
+                        LogStream::Stderr | LogStream::Platform => &mut self.stderr,
+                    };
+                    // Nobody reads it any more: the attempt is being given up.
+                    let _unread = pipe.write_all(bytes.bytes()).await;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
