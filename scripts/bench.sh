@@ -15,6 +15,7 @@ scale    trace-bench
 idle     trace-bench
 revocation trace-bench
 query    trace-query-bench
+egress   trace-egress-bench
 "
 
 wanted=${1:-}
@@ -27,7 +28,7 @@ runner() { awk -v name="$1" '$1 == name { print $2 }' <<<"$benchmarks"; }
 
 # The whole workspace is selected, so that features, and with them what is compiled, are those of the
 # programs that people use.
-programs=(trace query-service trace-operator trace-udf-native)
+programs=(trace query-service egress-gateway trace-operator trace-udf-native)
 for name in $names; do programs+=("$(runner "$name")"); done
 cargo build --release --locked --workspace --exclude trace-hostile \
     $(printf '%s\n' "${programs[@]}" | sort -u | sed 's/^/--bin /') >&2
@@ -36,6 +37,7 @@ target=${CARGO_TARGET_DIR:-target}/release
 run() {
     case $1 in
         query) "$target/trace-query-bench" --tools "$TRACE_BENCH_TOOLS" --cache "$cache/bench" ;;
+        egress) "$target/trace-egress-bench" ;;
         *) "$target/trace-bench" "$1" --json ;;
     esac
 }

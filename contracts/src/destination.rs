@@ -158,7 +158,10 @@ impl Destination {
         };
         match host {
             Ok(host) => Self::new(host, port).ok_or(InvalidDestination::Port),
-            Err(_) if bracketed.is_none() && unverified.contains(':') => unverified.parse(),
+            // One colon, or something after brackets: there is a port.
+            Err(_) if bracketed.is_none() && (unverified.starts_with('[') || has_one_colon(unverified)) => {
+                unverified.parse()
+            }
             Err(error) => Err(error),
         }
     }
@@ -168,6 +171,10 @@ impl Destination {
     pub const fn port(&self) -> u16 {
         self.port
     }
+}
+
+fn has_one_colon(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(_, rest)| !rest.contains(':'))
 }
 
 /// A port as it is written: digits without a sign or leading zeros, from 1 to 65535.

@@ -180,7 +180,7 @@ fn a_port_may_be_left_out_where_that_is_said() {
         ("[::1", E::Brackets),
         ("127.1", E::AlmostAddress),
         ("127.1:443", E::AlmostAddress),
-        ("2001:db8::0:1:443:", E::Brackets),
+        ("2001:db8::0:1:443:", E::AddressNotation),
     ] {
         assert_eq!(Destination::parse_with_default_port(text, 443), Err(error), "{text:?}");
     }
