@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU16, AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -16,6 +16,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde_json::json;
 use trace_contracts::{Capability, Destination};
 
+use super::outside::Connection;
 use crate::{
     audit::{Action, Auditor, Facts, Figures, entry},
     budget::{Direction, Spent, Usage},
@@ -32,15 +33,21 @@ pub(crate) struct Metered {
 /// One request and its answer: what both bodies count on. It is audited when the last of them is dropped.
 pub(crate) struct Exchange {
     pub(crate) usage: Usage,
-    /// Bytes that passed on this connection; its driver looks at them to see silence.
-    pub(crate) moved: Arc<AtomicU64>,
+    /// On which connection; none while there is none.
+    pub(crate) way: Mutex<Option<Way>>,
     pub(crate) auditor: Auditor,
     pub(crate) capability: Arc<Capability>,
     pub(crate) destination: Destination,
-    pub(crate) address: IpAddr,
     pub(crate) since: Instant,
     /// The answer's; 0 while there is none.
     pub(crate) status: AtomicU16,
+}
+
+/// The connection that a request went out on.
+pub(crate) struct Way {
+    address: IpAddr,
+    /// Bytes that passed on it; its driver looks at them to see silence.
+    moved: Arc<AtomicU64>,
 }
 
 /// Why a body broke off.
@@ -59,22 +66,36 @@ impl Metered {
 }
 
 impl Exchange {
+    /// It goes out on this connection.
+    pub(crate) fn takes(&self, connection: &Connection) {
+        let (address, moved) = (connection.address.ip(), Arc::clone(&connection.moved));
+        *self.way() = Some(Way { address, moved });
+    }
+
+    fn way(&self) -> MutexGuard<'_, Option<Way>> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Counts bytes that are about to be passed on.
     pub(crate) fn count(&self, direction: Direction, bytes: usize) -> Result<(), Spent> {
-        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(way) = &*self.way() {
+            way.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
         self.usage.count(direction, bytes as u64)
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        // Nothing went out, and why is written elsewhere.
+        let Some(address) = self.way().as_ref().map(|way| way.address) else { return };
         let outcome = match self.status.load(Ordering::Relaxed) {
             0 => json!("no_answer"),
             status => json!(status),
         };
         let facts = Facts {
             rule: self.usage.is_spent().then_some(Rule::ByteBudget),
-            addresses: vec![self.address],
+            addresses: vec![address],
             figures: Some(Figures::of(&self.usage, self.since, outcome)),
         };
         let object = self.destination.to_string();

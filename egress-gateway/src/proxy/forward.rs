@@ -1,14 +1,14 @@
 //! A request in absolute-form, on to its destination and back.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU16, Ordering},
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header::HOST, request::Parts};
 use hyper::body::Incoming;
 use trace_contracts::Destination;
-use trace_plane::{Hold, Refusal, Reply};
+use trace_plane::{Refusal, Reply};
 
 use super::{
     Asker, Caller,
@@ -30,46 +30,78 @@ pub(super) async fn forward(caller: &Arc<Caller>, request: Request<Incoming>) ->
     let (mut parts, body) = request.into_parts();
     let (destination, usage) = core.admit(&asker, target::of_request(&parts)).await?;
     rewrite(&mut parts, &destination);
-    let attempt = asker.capability.attempt();
-    let kept = match caller.kept.take(attempt, &destination) {
-        Some(mut connection) => connection.sender.ready().await.is_ok().then_some(connection),
-        None => None,
-    };
-    let connection = match kept {
-        Some(connection) => connection,
-        None => {
-            let hold = core.liveness.admit(&asker.capability).await?.into_hold();
-            core.connect(&asker, hold, &destination, &usage).await?
-        }
-    };
-    let exchange = Arc::new(exchange(caller, &asker, &destination, &connection, usage));
-    let length = parts.uri.path().len() + headers::length(&parts.headers);
+    let target = parts.uri.path_and_query().map_or(1, |target| target.as_str().len());
+    let length = target + headers::length(&parts.headers);
+    let exchange = Arc::new(exchange(caller, &asker, &destination, usage));
     if exchange.count(Direction::Up, length).is_err() {
-        return Err(denied(Rule::ByteBudget));
+        return Err(core.deny(&asker, destination.to_string(), Rule::ByteBudget, Vec::new()).await);
     }
     let body = Metered::new(body, Direction::Up, Arc::clone(&exchange));
-    let mut connection = connection;
-    let answered = connection.sender.send_request(Request::from_parts(parts, body)).await;
-    let answer = answered.map_err(|error| unanswered(&error, asker.live.hold(), &exchange.usage))?;
+    let sending = Sending { caller, asker: &asker, destination: &destination, exchange: &exchange };
+    let (answer, connection) = sending.send(Request::from_parts(parts, body)).await?;
     let response = respond(answer, exchange)?;
-    caller.kept.keep(attempt, destination, connection);
+    caller.kept.keep(asker.capability.attempt(), destination, connection);
     Ok(response)
 }
 
-fn exchange(
-    caller: &Caller,
-    asker: &Asker,
-    destination: &Destination,
-    connection: &Connection,
-    usage: Usage,
-) -> Exchange {
+/// A request on its way out.
+struct Sending<'a> {
+    caller: &'a Caller,
+    asker: &'a Asker,
+    destination: &'a Destination,
+    exchange: &'a Exchange,
+}
+
+impl Sending<'_> {
+    /// Sends it on a kept connection or a new one. What a kept one, closed by the destination meanwhile, has not
+    /// taken goes out on a new one.
+    async fn send(&self, request: Request<Metered>) -> Reply<(Response<Incoming>, Connection)> {
+        let request = match self.kept().await {
+            None => request,
+            Some(mut connection) => {
+                self.exchange.takes(&connection);
+                match connection.sender.try_send_request(request).await {
+                    Ok(answer) => return Ok((answer, connection)),
+                    Err(mut error) => match error.take_message() {
+                        Some(request) => request,
+                        None => return Err(self.unanswered(&error.into_error())),
+                    },
+                }
+            }
+        };
+        let core = &self.caller.core;
+        let hold = core.liveness.admit(&self.asker.capability).await?.into_hold();
+        let mut connection = core.connect(self.asker, hold, self.destination, self.exchange).await?;
+        self.exchange.takes(&connection);
+        match connection.sender.send_request(request).await {
+            Ok(answer) => Ok((answer, connection)),
+            Err(error) => Err(self.unanswered(&error)),
+        }
+    }
+
+    async fn kept(&self) -> Option<Connection> {
+        let mut kept = self.caller.kept.take(self.asker.capability.attempt(), self.destination)?;
+        kept.sender.ready().await.is_ok().then_some(kept)
+    }
+
+    /// Why there is no answer, as far as it is the caller's affair.
+    fn unanswered(&self, error: &hyper::Error) -> Refusal {
+        tracing::debug!(%error, "a request was not answered");
+        let hold = self.asker.live.hold();
+        if hold.ended().is_cancelled() {
+            return hold.refusal();
+        }
+        denied(if self.exchange.usage.is_spent() { Rule::ByteBudget } else { Rule::BadAnswer })
+    }
+}
+
+fn exchange(caller: &Caller, asker: &Asker, destination: &Destination, usage: Usage) -> Exchange {
     Exchange {
         usage,
-        moved: Arc::clone(&connection.moved),
+        way: Mutex::default(),
         auditor: caller.core.auditor.clone(),
         capability: Arc::clone(&asker.capability),
         destination: destination.clone(),
-        address: connection.address.ip(),
         since: asker.since,
         status: AtomicU16::new(0),
     }
@@ -106,16 +138,4 @@ fn respond(answer: Response<Incoming>, exchange: Arc<Exchange>) -> Reply<Respons
         return Err(denied(Rule::ByteBudget));
     }
     Ok(Response::from_parts(parts, Answer::PassedOn(Metered::new(body, Direction::Down, exchange))))
-}
-
-/// Why there is no answer, as far as it is the caller's affair.
-fn unanswered(error: &hyper::Error, hold: &Hold, usage: &Usage) -> Refusal {
-    tracing::debug!(%error, "a request was not answered");
-    if hold.ended().is_cancelled() {
-        return hold.refusal();
-    }
-    if usage.is_spent() {
-        return denied(Rule::ByteBudget);
-    }
-    denied(Rule::BadAnswer)
 }

@@ -14,7 +14,10 @@ use tokio::net::TcpStream;
 use trace_contracts::{AttemptId, Destination};
 use trace_plane::{Hold, Reply};
 
-use super::{Asker, Core, answer, body::Metered};
+use super::{
+    Asker, Core, answer,
+    body::{Exchange, Metered},
+};
 use crate::{
     audit::{Action, Facts, Figures, entry},
     budget::Usage,
@@ -29,11 +32,11 @@ const MAX_KEPT: usize = 4;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// A connection on which a request can be sent.
-pub(super) struct Connection {
-    pub(super) sender: SendRequest<Metered>,
-    pub(super) address: SocketAddr,
+pub(crate) struct Connection {
+    pub(crate) sender: SendRequest<Metered>,
+    pub(crate) address: SocketAddr,
     /// Bytes that passed on it.
-    pub(super) moved: Arc<AtomicU64>,
+    pub(crate) moved: Arc<AtomicU64>,
 }
 
 /// Connections that are kept, each for an attempt and a destination.
@@ -95,9 +98,9 @@ impl Core {
         asker: &Asker,
         hold: Hold,
         destination: &Destination,
-        usage: &Usage,
+        exchange: &Exchange,
     ) -> Reply<Connection> {
-        let (stream, address) = self.reach(asker, destination, usage, Action::Request).await?;
+        let (stream, address) = self.reach(asker, destination, &exchange.usage, Action::Request).await?;
         let handshake = http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(|_| answer::denied(Rule::BadAnswer))?;
         let moved = Arc::new(AtomicU64::new(0));

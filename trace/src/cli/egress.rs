@@ -37,8 +37,8 @@ Example:
   trace egress allow '*.example.com:443' --dag flights";
 
 const DENY_AFTER_HELP: &str = "\
-TO as with `allow`. Attempts that run and might reach it are ended, and their tasks run again without
-it. Only an admin may deny.
+TO as with `allow`. Attempts that run and might reach it are ended, and their tasks run again
+without it. Only an admin may deny.
 
 Example:
   trace egress deny api.example.com:443

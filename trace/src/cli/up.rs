@@ -10,9 +10,9 @@ use crate::up::{self, Options};
 
 const AFTER_HELP: &str = "\
 Starts a private PostgreSQL, an object store, the dispatcher, the query service, the egress
-gateway and a worker with its sandbox, all on this machine, and prints `ready URL` when they answer. Everything is
-kept in the data folder: the next start goes on where this one ended. Ctrl-C drains and stops;
-a second one stops at once. RUST_LOG=info says more.
+gateway and a worker with its sandbox, all on this machine, and prints `ready URL` when they
+answer. Everything is kept in the data folder: the next start goes on where this one ended.
+Ctrl-C drains and stops; a second one stops at once. RUST_LOG=info says more.
 
 An admin's token for each org is written to DIR/tokens/ORG-admin.jwt. Commands that are given
 the same data folder find the platform by themselves, as the admin of the first org.
