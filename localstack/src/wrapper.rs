@@ -59,6 +59,9 @@ impl Wrapper {
             wake_ups: Source::Sqs(Box::new(wake_ups)),
             drain_ms: 1_000,
             health: Some(health),
+            transport: Default::default(),
+            ready_file: None,
+            ca_file: None,
             sandbox: SandboxSettings::default(),
         };
         let stop = CancellationToken::new();

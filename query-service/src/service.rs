@@ -9,7 +9,7 @@ use std::{
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_contracts::certificate::Root;
-use trace_plane::{Certified, KeySource, Liveness, PlaneClient, Verifier};
+use trace_plane::{Certified, KeySource, Liveness, PlaneClient, Trust, Verifier, readiness::Readiness, tls::TrustError};
 use url::Url;
 
 use crate::{
@@ -32,6 +32,9 @@ pub enum Error {
     /// The first engines did not come up.
     #[error(transparent)]
     Engine(Box<dyn std::error::Error + Send + Sync>),
+    /// The authorities can't be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The root of trust can't be read.
     #[error("`capability_root`, {path}, can't be used: {reason}", path = .path.display())]
     Root {
@@ -52,6 +55,7 @@ pub struct Service {
     pub health_router: Router,
     tasks: TaskTracker,
     pool: Pool,
+    stopping: CancellationToken,
 }
 
 /// Starts the engines and makes the routes. Until `shutdown` queries are answered; then those that
@@ -60,9 +64,10 @@ pub struct Service {
 /// # Errors
 /// When no engine can be started.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Service, Error> {
+    let trust = Trust::read(config.ca_file.as_deref())?;
     let ports = vec![config.store.endpoint.as_ref().and_then(Url::port_or_known_default).unwrap_or(443)];
     let pool = pool(&config.engines, &config.limits, ports, shutdown.clone()).await?;
-    let planes = PlaneClient::new(config.dispatcher, config.identity);
+    let planes = PlaneClient::trusting(&trust, config.dispatcher, config.identity);
     let tasks = TaskTracker::new();
     let resolver = Resolver {
         planes: planes.clone(),
@@ -76,13 +81,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
         orgs: OrgLimits::new(config.limits.per_org),
         limits: config.limits,
         tasks: tasks.clone(),
-        stopping: shutdown,
+        stopping: shutdown.clone(),
     };
     let capabilities = Verifier::new(
-        capability_keys(&config.capabilities, config.capability_root.as_deref())?,
+        capability_keys(&trust, &config.capabilities, config.capability_root.as_deref())?,
         &config.capabilities.issuer,
     );
-    let users = Verifier::new(KeySource::jwks_url(config.users.jwks), &config.users.issuer);
+    let user_keys = KeySource::jwks_url_trusting(&trust, config.users.jwks, None);
+    let users = Verifier::new(user_keys, &config.users.issuer);
     let routes = Arc::new(Routes {
         capabilities,
         users: users.with_user_audience(&config.users.audience),
@@ -95,17 +101,19 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
         health_router: http::health_router(routes),
         tasks,
         pool,
+        stopping: shutdown,
     })
 }
 
 /// Where the keys of capabilities come from, and what has to certify them.
-fn capability_keys(issuer: &Issuer, root: Option<&Path>) -> Result<KeySource, Error> {
+fn capability_keys(trust: &Trust, issuer: &Issuer, root: Option<&Path>) -> Result<KeySource, Error> {
     let jwks = issuer.jwks.clone();
-    let Some(path) = root else { return Ok(KeySource::jwks_url(jwks)) };
+    let Some(path) = root else { return Ok(KeySource::jwks_url_trusting(trust, jwks, None)) };
     let unusable = |reason: String| Error::Root { path: path.to_owned(), reason };
     let pem = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
     let root = Root::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
-    Ok(KeySource::certified_jwks_url(jwks, Certified { root, issuer: issuer.issuer.clone() }))
+    let certified = Certified { root, issuer: issuer.issuer.clone() };
+    Ok(KeySource::jwks_url_trusting(trust, jwks, Some(certified)))
 }
 
 /// A pool of engines that may connect to `ports`.
@@ -130,6 +138,12 @@ pub(crate) async fn pool(
 }
 
 impl Service {
+    /// Whether it takes queries.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if self.stopping.is_cancelled() { Readiness::NotReady } else { Readiness::Ready }
+    }
+
     /// Waits, after the shutdown, until every query has been audited and every engine let go.
     pub async fn stopped(self) {
         self.tasks.close();

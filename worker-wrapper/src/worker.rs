@@ -2,15 +2,13 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
 use trace_contracts::wire::{limit::BATCH_ITEMS, worker::Lease};
+use trace_plane::{Trust, listener, readiness, tls::TrustError};
 
 use crate::{
     attempt::{self, Platform},
@@ -50,13 +48,11 @@ pub enum Error {
         detail: String,
     },
     /// The health listener can't be opened.
-    #[error("the health listener at {address}: {source}")]
-    Health {
-        /// As configured.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("the health listener: {0}")]
+    Health(#[from] listener::Error),
+    /// The authorities can't be used, or an address can't have a certificate.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// Why a round of the loop came to nothing.
@@ -91,17 +87,24 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let workspace = Workspace::take(&config.work_dir)?;
-    let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone());
+    let trust = Trust::read(config.ca_file.as_deref())?;
+    let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone(), &trust);
     let (completions, sending) = Completions::new(dispatcher.clone());
     let health = Health::default();
     let _health = serve_health(&config, &health).await?;
+    let stopped = CancellationToken::new();
+    let _not_ready = stopped.clone().drop_guard();
+    let readiness = config.ready_file.clone().map(|file| {
+        let (health, stopped) = (health.clone(), stopped.clone());
+        tokio::spawn(readiness::keep(file, move || std::future::ready(health.readiness()), stopped))
+    });
     let worker = Worker {
         slots: Slots::new(config.slots),
         leases: Arc::default(),
         attempts: TaskTracker::new(),
         health,
         platform: Arc::new(Platform {
-            task_api: TaskApi::new(config.task_api.clone()),
+            task_api: TaskApi::new(config.task_api.clone(), &trust),
             cache: Cache::new(workspace.cache.clone(), config.cache_bytes),
             launcher,
             completions,
@@ -117,6 +120,11 @@ pub async fn run_with(
     let _sending = AbortOnDropHandle::new(tokio::spawn(sending.run()));
     worker.claim_until(wakeups, &shutdown).await;
     worker.drain(config.drain()).await;
+    stopped.cancel();
+    if let Some(readiness) = readiness {
+        // It ends with what it waits for; all that it could say is that it panicked.
+        let _ = readiness.await;
+    }
     Ok(())
 }
 
@@ -227,7 +235,7 @@ async fn serve_health(
     health: &Health,
 ) -> Result<Option<AbortOnDropHandle<io::Result<()>>>, Error> {
     let Some(address) = config.health else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Health { address, source })?;
+    let listener = config.transport.open()?.bind(address).await?;
     let serving = trace_plane::serve(listener, health.router(), CancellationToken::new());
     Ok(Some(AbortOnDropHandle::new(tokio::spawn(serving))))
 }

@@ -10,7 +10,7 @@ use std::{
 use reqwest::Url;
 use trace_contracts::{ErrorCode, certificate::Root, keys::KeySet};
 
-use crate::{Refusal, Reply};
+use crate::{Refusal, Reply, Trust};
 
 /// A JWKS document is never longer.
 const MAX_JWKS_BYTES: usize = 64 * 1024;
@@ -101,17 +101,18 @@ impl KeySource {
     /// The keys of a JWKS address, fetched when first needed.
     #[must_use]
     pub fn jwks_url(url: Url) -> Self {
-        Self::at(url, None)
+        Self::at(url, None, &Trust::default())
     }
 
-    /// The keys of a JWKS address that are certified; whoever stands behind the address need not be believed.
+    /// The same, where the address has a certificate of an authority that the system does not know; with
+    /// `certified`, only keys that are certified.
     #[must_use]
-    pub fn certified_jwks_url(url: Url, certified: Certified) -> Self {
-        Self::at(url, Some(certified))
+    pub fn jwks_url_trusting(trust: &Trust, url: Url, certified: Option<Certified>) -> Self {
+        Self::at(url, certified, trust)
     }
 
-    fn at(url: Url, certified: Option<Certified>) -> Self {
-        let http = crate::client::http_client(Duration::from_secs(5));
+    fn at(url: Url, certified: Option<Certified>, trust: &Trust) -> Self {
+        let http = trust.http_client(Duration::from_secs(5));
         Self::fetched(Box::new(JwksUrl { url, http, certified }))
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use trace_contracts::wire::worker::Resources;
+use trace_plane::tls::Connector;
 
 /// What holds for every launch of a wrapper.
 #[derive(Debug, Clone)]
@@ -78,37 +79,52 @@ pub enum Program {
 }
 
 /// The only addresses that can be reached from inside, each behind a loopback port of its own.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Upstreams {
     /// The dispatcher's listener for tasks; `TRACE_DISPATCHER_URL` inside.
-    pub dispatcher: Option<SocketAddr>,
+    pub dispatcher: Option<Upstream>,
     /// The query service; `TRACE_QUERY_URL` inside.
-    pub query: Option<SocketAddr>,
+    pub query: Option<Upstream>,
     /// The object store; `AWS_ENDPOINT_URL_S3` inside.
-    pub object_store: Option<SocketAddr>,
+    pub object_store: Option<Upstream>,
+}
+
+/// Where bytes are forwarded to. Inside of the sandbox it is always plain HTTP: nobody listens on the way there.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The address.
+    pub address: SocketAddr,
+    /// What speaks TLS with it for the program inside, which has no authorities; absent: the bytes go as they are.
+    pub tls: Option<Connector>,
+}
+
+impl From<SocketAddr> for Upstream {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
 }
 
 /// One upstream as it is seen from inside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Route {
     /// The variable that names it.
     pub variable: &'static str,
     /// The loopback port inside; the same in every sandbox, because each has a network of its own.
     pub port: u16,
     /// Where it leads.
-    pub upstream: SocketAddr,
+    pub upstream: Upstream,
 }
 
 impl Upstreams {
     /// Those that there are.
     pub(super) fn routes(&self) -> Vec<Route> {
         [
-            ("TRACE_DISPATCHER_URL", 8001, self.dispatcher),
-            ("TRACE_QUERY_URL", 8002, self.query),
-            ("AWS_ENDPOINT_URL_S3", 8003, self.object_store),
+            ("TRACE_DISPATCHER_URL", 8001, &self.dispatcher),
+            ("TRACE_QUERY_URL", 8002, &self.query),
+            ("AWS_ENDPOINT_URL_S3", 8003, &self.object_store),
         ]
         .into_iter()
-        .filter_map(|(variable, port, upstream)| Some(Route { variable, port, upstream: upstream? }))
+        .filter_map(|(variable, port, upstream)| Some(Route { variable, port, upstream: upstream.clone()? }))
         .collect()
     }
 }

@@ -1,7 +1,8 @@
 //! From the listeners inside a sandbox to one fixed address each, byte for byte.
 //!
 //! The bytes are not looked at: the host name, the signature and the TLS handshake that the program
-//! made arrive as they are. What can be reached is decided by which listeners there are.
+//! made arrive as they are. What can be reached is decided by which listeners there are. Where the address asks for
+//! TLS that the program does not speak, the bytes go into a connection that has proven to lead to the right host.
 
 use std::{
     io,
@@ -18,6 +19,8 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+
+use super::Upstream;
 
 /// Connections of one sandbox at a time, to all upstreams together; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -37,7 +40,7 @@ pub(super) struct Forwarders {
 
 impl Forwarders {
     /// Starts forwarding from each listener to its address.
-    pub(super) fn start(routes: impl IntoIterator<Item = (OwnedFd, SocketAddr)>) -> io::Result<Self> {
+    pub(super) fn start(routes: impl IntoIterator<Item = (OwnedFd, Upstream)>) -> io::Result<Self> {
         let mut tasks = JoinSet::new();
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         for (listener, upstream) in routes {
@@ -51,7 +54,7 @@ impl Forwarders {
 }
 
 /// Accepts for ever; ends its connections when it is dropped itself.
-async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaphore>, idle: Duration) {
+async fn accept(listener: TcpListener, upstream: Upstream, permits: Arc<Semaphore>, idle: Duration) {
     let mut connections = JoinSet::new();
     let mut shortage = tokio::time::interval(RETRY);
     while let Ok(permit) = permits.clone().acquire_owned().await {
@@ -60,9 +63,10 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaph
             shortage.tick().await;
             continue;
         };
+        let upstream = upstream.clone();
         connections.spawn(async move {
-            if let Err(error) = forward_unless_idle(inside, upstream, idle).await {
-                tracing::debug!(%upstream, %error, "a forwarded connection ended");
+            if let Err(error) = forward_unless_idle(inside, &upstream, idle).await {
+                tracing::debug!(upstream = %upstream.address, %error, "a forwarded connection ended");
             }
             drop(permit);
         });
@@ -76,16 +80,33 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, permits: Arc<Semaph
 /// When either end fails.
 #[cfg(fuzzing)]
 pub async fn forward(inside: TcpStream, upstream: SocketAddr) -> io::Result<()> {
-    forward_unless_idle(inside, upstream, MAX_IDLE).await
+    forward_unless_idle(inside, &upstream.into(), MAX_IDLE).await
 }
 
 /// Copies both ways until both ends have closed, or nothing moves any more.
-async fn forward_unless_idle(inside: TcpStream, upstream: SocketAddr, idle: Duration) -> io::Result<()> {
-    let outside = timeout(MAX_CONNECT, TcpStream::connect(upstream)).await??;
+async fn forward_unless_idle(inside: TcpStream, upstream: &Upstream, idle: Duration) -> io::Result<()> {
+    let outside = timeout(MAX_CONNECT, TcpStream::connect(upstream.address)).await??;
     inside.set_nodelay(true)?;
     outside.set_nodelay(true)?;
+    match &upstream.tls {
+        None => both_ways(inside, outside.into_split(), idle).await,
+        Some(tls) => {
+            let outside = timeout(MAX_CONNECT, tls.connect(outside)).await?;
+            // A program inside that is told of a closed connection can't know why; an operator should.
+            let outside = outside.inspect_err(|error| {
+                tracing::warn!(upstream = %upstream.address, %error, "a service is not believed: check `ca_file` and its certificate");
+            })?;
+            both_ways(inside, tokio::io::split(outside), idle).await
+        }
+    }
+}
+
+async fn both_ways(
+    inside: TcpStream,
+    (mut outside_read, mut outside_write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    idle: Duration,
+) -> io::Result<()> {
     let (mut inside_read, mut inside_write) = inside.into_split();
-    let (mut outside_read, mut outside_write) = outside.into_split();
     let moved = Moved::new(idle);
     tokio::try_join!(
         copy(&mut inside_read, &mut outside_write, &moved),
@@ -141,6 +162,8 @@ async fn copy(
             return to.shutdown().await;
         }
         moved.unless_idle(to.write_all(&buffer[..bytes])).await?;
+        // TLS keeps what it could not send at once.
+        moved.unless_idle(to.flush()).await?;
         moved.now();
     }
 }
@@ -167,7 +190,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, Arc::new(Semaphore::new(2)), idle));
+        tasks.spawn(accept(listener, upstream.into(), Arc::new(Semaphore::new(2)), idle));
         (TcpStream::connect(address).await.unwrap(), tasks)
     }
 
@@ -210,7 +233,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, Arc::new(Semaphore::new(1)), MAX_IDLE));
+        tasks.spawn(accept(listener, upstream.into(), Arc::new(Semaphore::new(1)), MAX_IDLE));
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         first.write_all(b"x").await.unwrap();

@@ -1,6 +1,6 @@
 //! Starting a program: a sandbox that waits is taken, or one is made, and it is given the order.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use tokio::net::unix::pipe::Receiver;
 
@@ -93,7 +93,7 @@ impl Sandbox {
         };
         let Given { remains, stdout, stderr, passed, control } = given;
         let process = Process::new(remains, passed.output, bounds, control, self.shared.spawner.clone())?;
-        let upstreams = request.routes.iter().map(|route| -> SocketAddr { route.upstream });
+        let upstreams = request.routes.iter().map(|route| route.upstream.clone());
         let forwarders = Forwarders::start(passed.listeners.into_iter().zip(upstreams))
             .map_err(|source| Error::io("forward from the sandbox", source))?;
         let read = |pipe| Receiver::from_owned_fd(pipe).map_err(|source| Error::io("read a pipe", source));

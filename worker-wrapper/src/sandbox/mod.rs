@@ -55,7 +55,7 @@ mod spawner;
 mod step;
 mod syscall;
 
-pub use confinement::{Confinement, Program, SandboxConfig, Upstreams};
+pub use confinement::{Confinement, Program, SandboxConfig, Upstream, Upstreams};
 pub use error::Error;
 pub use exit::Exit;
 #[cfg(fuzzing)]

@@ -92,6 +92,9 @@ pub fn config(dispatcher: &Dispatcher, work_dir: std::path::PathBuf) -> Config {
         drain_ms: 300,
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
+        transport: Default::default(),
+        ready_file: None,
+        ca_file: None,
         sandbox: SandboxSettings::default(),
     }
 }

@@ -8,3 +8,4 @@ mod output;
 mod privileges;
 mod reach;
 mod spares;
+mod tls;
