@@ -27,6 +27,11 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 export SQLX_OFFLINE=true
+# The demo runs the services as the programs that they are, on the object store that enforces session policies.
+scripts/setup.sh test
+cache=${TRACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trace}
+export TRACE_TEST_WEED=${TRACE_TEST_WEED:-$cache/venv-$(sha256sum scripts/requirements-test.txt | cut -c1-16)/bin/weed}
+cargo build --workspace --exclude trace-hostile --locked >&2
 cargo test --workspace --exclude trace-hostile --locked --test localstack --no-run >&2
 
 # Nobody reaches the internet from there, and nothing is kept.

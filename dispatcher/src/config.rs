@@ -344,7 +344,8 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
     fn listeners_are_protected_as_the_file_says() {
         let plain: Config = serde_saphyr::from_str(YAML).unwrap();
         assert_eq!((plain.transport, plain.ready_file), (Transport::Loopback, None));
-        let tls = "transport: { tls: { certificate: /run/c.pem, key: /run/k.pem } }\nready_file: /run/ready\n";
+        let tls =
+            "transport: { tls: { certificate: /run/c.pem, key: /run/k.pem } }\nready_file: /run/ready\n";
         let config: Config = serde_saphyr::from_str(&format!("{YAML}{tls}")).unwrap();
         assert!(matches!(config.transport, Transport::Tls(_)), "{config:?}");
         let plain: Config = serde_saphyr::from_str(&format!("{YAML}transport: plain\n")).unwrap();

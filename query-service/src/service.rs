@@ -9,7 +9,9 @@ use std::{
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_contracts::certificate::Root;
-use trace_plane::{Certified, KeySource, Liveness, PlaneClient, Trust, Verifier, readiness::Readiness, tls::TrustError};
+use trace_plane::{
+    Certified, KeySource, Liveness, PlaneClient, Trust, Verifier, readiness::Readiness, tls::TrustError,
+};
 use url::Url;
 
 use crate::{

@@ -59,12 +59,8 @@ where
 }
 
 /// The same at another interval.
-pub async fn keep_looking<L>(
-    path: PathBuf,
-    look: impl Fn() -> L,
-    stop: CancellationToken,
-    every: Duration,
-) where
+pub async fn keep_looking<L>(path: PathBuf, look: impl Fn() -> L, stop: CancellationToken, every: Duration)
+where
     L: Future<Output = Readiness>,
 {
     remove(&path);

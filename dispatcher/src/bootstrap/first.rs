@@ -199,11 +199,7 @@ pub async fn make(conn: &mut PgConnection, first: First) -> Result<Report, Error
     let mut identities = Vec::with_capacity(first.identities.len());
     for wanted in &first.identities {
         let done = identity(&mut tx, wanted, &first).await?;
-        identities.push(IdentityReport {
-            name: wanted.named.name.clone(),
-            kind: wanted.kind.as_str(),
-            done,
-        });
+        identities.push(IdentityReport { name: wanted.named.name.clone(), kind: wanted.kind.as_str(), done });
     }
     tx.commit().await.map_err(db::Error::from)?;
     let admin = first.admin.map(|admin| admin.subject);

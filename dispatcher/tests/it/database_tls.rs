@@ -61,7 +61,11 @@ async fn a_database_is_used_if_it_proves_who_it_is() {
 
     // Its certificate is for `localhost`.
     let (error, said) = refused(case.open("127.0.0.1", &ca).await);
-    assert!(matches!(error, Error::DatabaseIdentity(_)) && said.contains("NotValidForName") || said.contains("not valid for name"), "{said}");
+    assert!(
+        matches!(error, Error::DatabaseIdentity(_)) && said.contains("NotValidForName")
+            || said.contains("not valid for name"),
+        "{said}"
+    );
 
     let other = tempfile::tempdir().unwrap();
     let other = Authority::new().file(other.path()).display().to_string();
@@ -87,7 +91,10 @@ async fn a_database_without_tls_is_refused_where_tls_is_asked_for() {
     };
     for mode in ["require", "verify-full"] {
         let (error, said) = refused(open_database(&case.config(&at(mode))).await);
-        assert!(matches!(error, Error::DatabaseIdentity(_)) && said.contains("does not support TLS"), "{said}");
+        assert!(
+            matches!(error, Error::DatabaseIdentity(_)) && said.contains("does not support TLS"),
+            "{said}"
+        );
     }
     open_database(&case.config(&at("prefer"))).await.unwrap();
 }

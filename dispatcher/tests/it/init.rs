@@ -103,8 +103,14 @@ async fn tokens_are_neither_lost_nor_taken_away_without_a_word() {
 
     let second = told(&init(config, &["--worker", "w1", "--print-tokens", "--replace"]).await.unwrap());
     assert_ne!(first, second);
-    assert_eq!(init(config, &["--worker", &by_hash, "--replace"]).await.unwrap()["identities"][0]["done"], "given");
-    assert_eq!(init(config, &["--worker", &by_hash, "--replace"]).await.unwrap()["identities"][0]["done"], "kept");
+    assert_eq!(
+        init(config, &["--worker", &by_hash, "--replace"]).await.unwrap()["identities"][0]["done"],
+        "given"
+    );
+    assert_eq!(
+        init(config, &["--worker", &by_hash, "--replace"]).await.unwrap()["identities"][0]["done"],
+        "kept"
+    );
 
     for bad in [&["--worker", "W1"][..], &["--worker", "w1=abc"], &["--worker", "w/../1", "--print-tokens"]] {
         assert!(init(config, bad).await.is_err(), "{bad:?}");

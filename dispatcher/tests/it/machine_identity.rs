@@ -81,7 +81,14 @@ impl Case {
         let config =
             setting.write(&Lines { database_url: &database_url, object_store: &object_store, more: &more });
         let made = program::run(&[
-            "init", "--config", config.to_str().unwrap(), "--org", "main", "--worker", "w1", "--print-tokens",
+            "init",
+            "--config",
+            config.to_str().unwrap(),
+            "--org",
+            "main",
+            "--worker",
+            "w1",
+            "--print-tokens",
         ])
         .await;
         let made: Value = serde_json::from_slice(&made.stdout).unwrap();
@@ -153,7 +160,8 @@ async fn without_keys_and_without_a_role_the_log_says_what_to_do() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let case = Case::start(&format!("http://{nobody}/role")).await;
     let sha256 = trace_contracts::Sha256::of(b"x");
-    let put = case.user().request(Method::PUT, &format!("/v1/blobs/{sha256}")).body("x").send().await.unwrap();
+    let put =
+        case.user().request(Method::PUT, &format!("/v1/blobs/{sha256}")).body("x").send().await.unwrap();
     assert!(put.status().is_server_error(), "{}", put.status());
     let log = case.serving.log();
     assert!(log.contains("S3") && log.contains("Check the task's role or the configured keys"), "{log}");

@@ -53,7 +53,10 @@ async fn all_listeners_speak_tls_and_readiness_is_a_file() {
     serving.stop().await;
     assert!(!ready_file.exists());
     let said = program::run(&["ready", &ready]).await;
-    assert!(!said.status.success() && String::from_utf8_lossy(&said.stderr).contains("not ready"), "{said:?}");
+    assert!(
+        !said.status.success() && String::from_utf8_lossy(&said.stderr).contains("not ready"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

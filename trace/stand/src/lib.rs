@@ -24,7 +24,7 @@ pub use self::{
     dispatcher::Dispatcher,
     download::Download,
     query_service::QueryService,
-    users::Issuer,
+    users::{ISSUER, Issuer},
 };
 
 /// The bucket of the object store.

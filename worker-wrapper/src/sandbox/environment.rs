@@ -92,8 +92,11 @@ mod tests {
 
     #[test]
     fn nothing_but_the_listed_variables_is_passed() {
-        let route =
-            Route { variable: "TRACE_QUERY_URL", port: 8002, upstream: "127.0.0.1:9".parse::<std::net::SocketAddr>().unwrap().into() };
+        let route = Route {
+            variable: "TRACE_QUERY_URL",
+            port: 8002,
+            upstream: "127.0.0.1:9".parse::<std::net::SocketAddr>().unwrap().into(),
+        };
         let built = build(&given("TRACE_TASK", "t1"), &[route], "/trace/python").unwrap();
         insta::assert_debug_snapshot!(built);
     }

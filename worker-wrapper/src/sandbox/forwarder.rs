@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::TcpListener as StdListener,
     os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -79,7 +79,7 @@ async fn accept(listener: TcpListener, upstream: Upstream, permits: Arc<Semaphor
 /// # Errors
 /// When either end fails.
 #[cfg(fuzzing)]
-pub async fn forward(inside: TcpStream, upstream: SocketAddr) -> io::Result<()> {
+pub async fn forward(inside: TcpStream, upstream: std::net::SocketAddr) -> io::Result<()> {
     forward_unless_idle(inside, &upstream.into(), MAX_IDLE).await
 }
 
@@ -170,6 +170,8 @@ async fn copy(
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     async fn echo() -> SocketAddr {

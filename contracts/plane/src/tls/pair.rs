@@ -98,8 +98,7 @@ impl Content {
     /// What a listener shows and signs with; they belong together.
     pub(super) fn certified(&self, files: &Files) -> Result<Arc<CertifiedKey>, Error> {
         let chain = certificates(&self.certificate, &files.certificate)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| Error::Key(files.key.clone()))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|_| Error::Key(files.key.clone()))?;
         let certified = CertifiedKey::from_der(chain, key, &super::provider());
         certified.map(Arc::new).map_err(|error| Error::Pair {
             certificate: files.certificate.clone(),

@@ -56,7 +56,10 @@ impl Trust {
         let trust = Self(certificates.into());
         // Tried now, so that a file that can't be used stops the start and not the first call.
         let refused = |reason: String| TrustError::Certificate { path: path.to_owned(), reason };
-        trust.added_to(reqwest::Client::builder()).map_err(|error| refused(error.to_string()))?.build()
+        trust
+            .added_to(reqwest::Client::builder())
+            .map_err(|error| refused(error.to_string()))?
+            .build()
             .map_err(|error| refused(error.to_string()))?;
         Ok(trust)
     }

@@ -1,8 +1,8 @@
 //! Readiness by a file.
 
 use std::{
-    future::ready,
     fs::{self, File, FileTimes},
+    future::ready,
     path::Path,
     sync::{
         Arc,

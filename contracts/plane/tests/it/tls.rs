@@ -119,7 +119,12 @@ async fn curl_is_served_and_plain_http_is_not() {
     let (url, plain) = (server.url(), format!("http://127.0.0.1:{}/", server.address.port()));
     let said = tokio::task::spawn_blocking(move || {
         let curl = |arguments: &[&str]| {
-            Command::new("curl").args(["-sS", "--max-time", "20"]).args(arguments).stdin(Stdio::null()).output().unwrap()
+            Command::new("curl")
+                .args(["-sS", "--max-time", "20"])
+                .args(arguments)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap()
         };
         let authority = authority.display().to_string();
         let tls12 = curl(&["--cacert", &authority, "--tls-max", "1.2", &url]);
@@ -264,7 +269,10 @@ fn what_is_wrong_with_a_pair_is_named() {
         assert!(exposed(mode).contains("run `chmod 600"), "{mode:o}");
     }
     for (change, said) in [
-        (&(|files: &tls::Files| replace(&files.key, &authority.pair("x").key)) as &dyn Fn(&tls::Files), "are no pair"),
+        (
+            &(|files: &tls::Files| replace(&files.key, &authority.pair("x").key)) as &dyn Fn(&tls::Files),
+            "are no pair",
+        ),
         (&|files| replace(&files.key, "no key"), "holds no private key in PEM"),
         (&|files| replace(&files.certificate, "none"), "holds no certificate in PEM"),
         (&|files| fs::remove_file(&files.certificate).unwrap(), "can't be read"),
@@ -298,7 +306,11 @@ fn a_transport_is_written_in_one_way() {
     assert_eq!(read(r#""plain""#).unwrap(), Transport::Plain);
     let files = read(r#"{"tls": {"certificate": "/c", "key": "/k"}}"#).unwrap();
     assert!(matches!(files, Transport::Tls(files) if files.key == Path::new("/k")));
-    for bad in [r#""tls""#, r#"{"tls": {"certificate": "/c"}}"#, r#"{"tls": {"certificate": "/c", "key": "/k", "ca": "/x"}}"#] {
+    for bad in [
+        r#""tls""#,
+        r#"{"tls": {"certificate": "/c"}}"#,
+        r#"{"tls": {"certificate": "/c", "key": "/k", "ca": "/x"}}"#,
+    ] {
         assert!(read(bad).is_err(), "{bad}");
     }
 }

@@ -153,7 +153,8 @@ async fn take(core: &Core, minter: &Minter, claims: &[Claim]) -> Result<Vec<Opti
         return Ok(leases.into_iter().map(|_| None).collect());
     }
     let signer = minter.signer(&mut conn).await?;
-    let taken = |leases: Vec<LeaseRow>| (!leases.is_empty()).then(|| Taken { leases, signer: signer.clone() });
+    let taken =
+        |leases: Vec<LeaseRow>| (!leases.is_empty()).then(|| Taken { leases, signer: signer.clone() });
     Ok(leases.into_iter().map(taken).collect())
 }
 

@@ -42,9 +42,7 @@ pub(super) fn dispatcher(
     ground: &Ground,
     listeners: &Listeners,
 ) -> Result<trace_dispatcher::Config, data_dir::Error> {
-    use trace_dispatcher::config::{
-        Config, Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer,
-    };
+    use trace_dispatcher::config::{Config, Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer};
     let RootCredentials { access_key_id, secret_access_key } = ground.object_store.root_credentials().clone();
     Ok(Config {
         database_url: Secret::new(ground.postgres.connect_options().to_url_lossy().to_string()),
