@@ -2,9 +2,12 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::{
-    sync::CancellationToken,
+    sync::{CancellationToken, DropGuard},
     task::{AbortOnDropHandle, TaskTracker},
 };
 use trace_contracts::wire::{limit::BATCH_ITEMS, worker::Lease};
@@ -92,12 +95,7 @@ pub async fn run_with(
     let (completions, sending) = Completions::new(dispatcher.clone());
     let health = Health::default();
     let _health = serve_health(&config, &health).await?;
-    let stopped = CancellationToken::new();
-    let _not_ready = stopped.clone().drop_guard();
-    let readiness = config.ready_file.clone().map(|file| {
-        let (health, stopped) = (health.clone(), stopped.clone());
-        tokio::spawn(readiness::keep(file, move || std::future::ready(health.readiness()), stopped))
-    });
+    let ready_file = ReadyFile::keep(&config, &health);
     let worker = Worker {
         slots: Slots::new(config.slots),
         leases: Arc::default(),
@@ -120,12 +118,33 @@ pub async fn run_with(
     let _sending = AbortOnDropHandle::new(tokio::spawn(sending.run()));
     worker.claim_until(wakeups, &shutdown).await;
     worker.drain(config.drain()).await;
-    stopped.cancel();
-    if let Some(readiness) = readiness {
-        // It ends with what it waits for; all that it could say is that it panicked.
-        let _ = readiness.await;
-    }
+    ready_file.remove().await;
     Ok(())
+}
+
+/// The `ready_file`, where one is configured. It goes with this, however the wrapper ends.
+struct ReadyFile {
+    stop: DropGuard,
+    keeping: Option<JoinHandle<()>>,
+}
+
+impl ReadyFile {
+    fn keep(config: &Config, health: &Health) -> Self {
+        let stop = CancellationToken::new();
+        let keeping = config.ready_file.clone().map(|file| {
+            let (health, stop) = (health.clone(), stop.clone());
+            tokio::spawn(readiness::keep(file, move || std::future::ready(health.readiness()), stop))
+        });
+        Self { stop: stop.drop_guard(), keeping }
+    }
+
+    async fn remove(self) {
+        drop(self.stop);
+        if let Some(keeping) = self.keeping {
+            // It ends with what it waits for; all that it could say is that it panicked.
+            let _ = keeping.await;
+        }
+    }
 }
 
 struct Worker {

