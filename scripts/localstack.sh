@@ -30,8 +30,12 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 export SQLX_OFFLINE=true
-cargo test --workspace --exclude trace-hostile --locked --test localstack --test ecs --bin trace-runner --no-run >&2
-cargo build --workspace --exclude trace-hostile --locked --bin trace-runner >&2
+# The demo runs the services as the programs that they are, on the object store that enforces session policies.
+scripts/setup.sh test
+cache=${TRACE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/trace}
+export TRACE_TEST_WEED=${TRACE_TEST_WEED:-$cache/venv-$(sha256sum scripts/requirements-test.txt | cut -c1-16)/bin/weed}
+cargo build --workspace --exclude trace-hostile --locked >&2
+cargo test --workspace --exclude trace-hostile --locked --test localstack --test ecs --no-run >&2
 
 free_port() {
     "$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

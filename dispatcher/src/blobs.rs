@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use tempfile::NamedTempFile;
 use tokio::{io::AsyncWriteExt as _, sync::Semaphore, time::timeout};
+use trace_aws::Failure;
 use trace_contracts::{
     OrgId, Sha256,
     digest::Sha256Hasher,
@@ -100,7 +101,7 @@ impl BlobSource for StoredBlobs {
             Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => {
                 return Ok(None);
             }
-            Err(error) => return Err(Error::Store(error.into())),
+            Err(error) => return Err(Error::Store(Failure::of("S3", "GetObject", &error).into())),
         };
         let pieces = stream::unfold(body, |mut body| async { Some((body.next().await?, body)) });
         spool(pieces, blob.size).await.map(Some)
@@ -164,7 +165,7 @@ pub async fn store(objects: &Objects, org: OrgId, spooled: &Spooled) -> Result<(
         .body(body)
         .send()
         .await
-        .map_err(|error| Error::Store(error.into()))?;
+        .map_err(|error| Error::Store(Failure::of("S3", "PutObject", &error).into()))?;
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! First steps of an installation: orgs, and the identities of workers and planes.
 
+pub mod first;
+mod token_file;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::Rng;
 use sqlx::PgPool;
@@ -22,8 +25,13 @@ pub async fn ensure_org(db: &PgPool, slug: &Name) -> Result<OrgId, db::Error> {
 /// # Errors
 /// When the database fails.
 pub async fn issue_identity(db: &PgPool, name: &str, kind: Kind) -> Result<Secret<String>, db::Error> {
-    let token = format!("{}_{}", kind.as_str(), URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 32]>()));
+    let token = new_token(kind);
     let hash = Sha256::of(token.as_bytes());
     db::identities::upsert(&mut *db.acquire().await?, name, kind, &hash).await?;
     Ok(Secret::new(token))
+}
+
+/// 256 random bits, and what they are for.
+fn new_token(kind: Kind) -> String {
+    format!("{}_{}", kind.as_str(), URL_SAFE_NO_PAD.encode(rand::rng().random::<[u8; 32]>()))
 }

@@ -1,12 +1,20 @@
 //! What an operator sets. Read from one YAML file by the binary; built in place by `trace up`.
 
+mod database;
+mod object_store;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
+use trace_plane::Transport;
 use url::Url;
 
 use crate::{credentials::Source, keys::kms, queue};
+
+pub(crate) use database::options as database_options;
+pub use database::{Unverifiable, UnverifiedDatabase};
+pub use object_store::{ObjectStore, StoreKeys};
 
 /// The dispatcher's configuration. Unknown fields are refused, secrets have no defaults.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,8 +25,17 @@ pub struct Config {
     /// Connections to it at most, beside the four that workers' claims, heartbeats and completions go through.
     #[serde(default = "default_connections")]
     pub database_connections: u32,
+    /// Whether a database on another machine may be used that does not prove who it is.
+    #[serde(default)]
+    pub unverified_database: UnverifiedDatabase,
     /// Where the three listeners bind.
     pub listen: Listen,
+    /// How the three listeners are protected on the way.
+    #[serde(default)]
+    pub transport: Transport,
+    /// A file that is there while this dispatcher is ready, for health checks without HTTP.
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
     /// The folder of the key that signs capabilities: mode 0700, made when absent.
     pub key_dir: PathBuf,
     /// `iss` of capability tokens.
@@ -160,23 +177,6 @@ pub enum Jwks {
     File(PathBuf),
 }
 
-/// The object store.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectStore {
-    /// Its address; AWS's own for the region when absent.
-    #[serde(default, deserialize_with = "optional_url")]
-    pub endpoint: Option<Url>,
-    /// The region to sign for.
-    pub region: String,
-    /// The bucket that holds blobs and data.
-    pub bucket: String,
-    /// The dispatcher's own access key id.
-    pub access_key_id: String,
-    /// The dispatcher's own secret access key.
-    pub secret_access_key: Secret<String>,
-}
-
 /// Times and counts of leases, retries and tokens.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -302,10 +302,12 @@ impl Config {
     }
 
     fn wrong(&self) -> Option<String> {
-        match &self.credentials {
+        let sessions = match &self.credentials {
             Source::Sts(sts) => sts.wrong(),
             Source::None => None,
-        }
+        };
+        let database = database::options(&self.database_url, self.unverified_database);
+        sessions.or_else(|| database.err().map(|error| error.to_string()))
     }
 }
 
@@ -354,12 +356,24 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
                 "credentials: {{ sts: {{ role_arn: 'arn:aws:iam::123456789012:role/task', \
                  kms_key: 'arn:{partition}:kms:eu-west-1:123456789012:key/a' }} }}"
             );
-            std::fs::write(&path, format!("{YAML}{sts}\n")).unwrap();
+            std::fs::write(&path, format!("{YAML}unverified_database: allow\n{sts}\n")).unwrap();
             Config::read(&path)
         };
         assert!(read("aws").is_ok());
         let wrong = read("aws-cn").unwrap_err().to_string();
         assert!(wrong.contains("is in the partition aws-cn and `role_arn` in aws"), "{wrong}");
+    }
+
+    #[test]
+    fn listeners_are_protected_as_the_file_says() {
+        let plain: Config = serde_saphyr::from_str(YAML).unwrap();
+        assert_eq!((plain.transport, plain.ready_file), (Transport::Loopback, None));
+        let tls =
+            "transport: { tls: { certificate: /run/c.pem, key: /run/k.pem } }\nready_file: /run/ready\n";
+        let config: Config = serde_saphyr::from_str(&format!("{YAML}{tls}")).unwrap();
+        assert!(matches!(config.transport, Transport::Tls(_)), "{config:?}");
+        let plain: Config = serde_saphyr::from_str(&format!("{YAML}transport: plain\n")).unwrap();
+        assert_eq!(plain.transport, Transport::Plain);
     }
 
     #[test]

@@ -47,5 +47,5 @@ mod service;
 
 pub use config::Config;
 pub use credentials::CredentialMinter;
-pub use service::{Addresses, Dispatcher, Error, Listeners, serve, start};
+pub use service::{Addresses, Dispatcher, Error, Listeners, open_database, serve, start};
 pub use state::{Adapters, App};

@@ -1,9 +1,11 @@
 //! The dispatcher as a service of its own.
 
-use std::{path::PathBuf, sync::Arc};
+mod init;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use trace_dispatcher::{
@@ -11,26 +13,55 @@ use trace_dispatcher::{
     credentials::{QueryServiceOnly, Source, sts::Sts},
     serve,
 };
-use trace_plane::telemetry::{self, Format};
+use trace_plane::{
+    readiness,
+    telemetry::{self, Format},
+};
 
 /// Plans DAG runs into tasks, leases them, mints capabilities and keeps the dataset registry.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Example:\n  dispatcher --config /etc/trace/dispatcher.yaml")]
+#[command(
+    version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "Example:\n  dispatcher --config /etc/trace/dispatcher.yaml"
+)]
 struct Arguments {
     /// The configuration, in YAML.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     /// Which log lines to write, such as `info,trace_dispatcher=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    /// Whether the dispatcher that keeps this `ready_file` is ready, by the exit status: for health checks of containers
+    Ready {
+        /// The `ready_file` of its configuration.
+        file: PathBuf,
+    },
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     trace_controls::refuse_switches();
     let arguments = Arguments::parse();
     telemetry::init(&arguments.log, Format::Json);
-    let config = Config::read(&arguments.config)?;
+    match arguments.command {
+        Some(Command::Init(init)) => init.run().await?,
+        Some(Command::Ready { file }) => return Ok(readiness::exit_code(&file)),
+        None => run(&arguments.config.context("--config is missing")?).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(path: &std::path::Path) -> anyhow::Result<()> {
+    let config = Config::read(path)?;
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     let mut terminated = signal(SignalKind::terminate()).context("SIGTERM can't be waited for")?;

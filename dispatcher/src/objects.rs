@@ -1,6 +1,5 @@
-//! The object store as the dispatcher itself reaches it, with its own keys.
+//! The object store as the dispatcher itself reaches it: with its own keys, or as the machine that it runs on.
 
-use aws_credential_types::Credentials;
 use aws_sdk_s3::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
@@ -20,21 +19,15 @@ impl Objects {
     /// A client of the configured store. Nothing is sent yet.
     #[must_use]
     pub fn new(config: &ObjectStore) -> Self {
-        let keys = Credentials::new(
-            config.access_key_id.clone(),
-            config.secret_access_key.expose().clone(),
-            None,
-            None,
-            "configuration",
-        );
+        let region = Region::new(config.region.clone());
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_secs(30))
             .build();
         let mut builder = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(config.region.clone()))
-            .credentials_provider(keys)
+            .credentials_provider(trace_aws::identity(config.keys.as_ref(), region.clone()))
+            .region(region)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(3))
             .force_path_style(true);

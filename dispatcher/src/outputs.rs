@@ -1,6 +1,7 @@
 //! What an attempt left: listed by the trusted side, recorded as a manifest.
 
 use async_trait::async_trait;
+use trace_aws::Failure;
 use trace_contracts::{Manifest, ManifestObject, ObjectKey, PartitionKey, S3Prefix, Sha256};
 
 use crate::objects::Objects;
@@ -107,7 +108,7 @@ impl OutputLister for S3Lister {
                 .await
                 .map_err(|error| Error::Unavailable {
                     prefix: prefix.to_string(),
-                    reason: aws_sdk_s3::error::DisplayErrorContext(error).to_string(),
+                    reason: Failure::of("S3", "ListObjectsV2", &error).to_string(),
                 })?;
             for object in page.contents() {
                 found.push(manifest_object(object, prefix, partition)?);

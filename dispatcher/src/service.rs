@@ -1,16 +1,16 @@
 //! The service: started, served, stopped.
 
-use std::{net::SocketAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use sqlx::{
-    Connection as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use tokio::{net::TcpListener, task::JoinHandle};
+use sqlx::{Connection as _, PgPool, postgres::PgPoolOptions};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::keys::KeySet;
-use trace_plane::{KeySource, Verifier};
+use trace_plane::{
+    Door, KeySource, Listener, Verifier, listener,
+    readiness::{self, Readiness},
+};
 
 use crate::{
     Adapters, App, Config,
@@ -18,7 +18,7 @@ use crate::{
     attendance::Attendance,
     background,
     bundles::Examiner,
-    config::Jwks,
+    config::{self, Jwks},
     credentials::issue::Issuer,
     facts::FactCache,
     http,
@@ -38,7 +38,15 @@ use crate::{
 pub enum Error {
     /// The database's address is not one, or the database can't be reached.
     #[error("the state database can't be used; check `database_url` and that PostgreSQL runs")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+    /// The database's address leaves open who it is, or is none.
+    #[error(transparent)]
+    DatabaseAddress(#[from] config::Unverifiable),
+    /// The database speaks no TLS, or its certificate is not believed.
+    #[error(
+        "the state database did not prove who it is; check `sslmode` and `sslrootcert` in `database_url`, and that its certificate is for the host that is named there"
+    )]
+    DatabaseIdentity(#[source] sqlx::Error),
     /// The schema can't be brought up to date.
     #[error("the state database's schema can't be brought up to date")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -57,7 +65,10 @@ pub enum Error {
     /// A key set is not one.
     #[error(transparent)]
     KeySet(#[from] trace_contracts::keys::Error),
-    /// An address can't be bound or served.
+    /// A listener can't be opened.
+    #[error(transparent)]
+    Listener(#[from] listener::Error),
+    /// An address can't be served.
     #[error("`{address}` can't be served")]
     Listen {
         /// The address.
@@ -105,9 +116,8 @@ pub async fn start(
     adapters: Adapters,
     shutdown: CancellationToken,
 ) -> Result<Dispatcher, Error> {
-    let db = connect(&config, config.database_connections).await?;
+    let db = open_database(&config).await?;
     let hot = connect(&config, HOT_CONNECTIONS).await?;
-    sqlx::migrate!().run(&db).await?;
     let keys = KeyRing::open(
         &db,
         &config.key_dir,
@@ -152,8 +162,18 @@ pub async fn start(
     Ok(Dispatcher { background: background::start(&app), app })
 }
 
-async fn connect(config: &Config, most: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(config.database_url.expose())?
+/// Connects to the state database and brings its schema up to date.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn open_database(config: &Config) -> Result<PgPool, Error> {
+    let db = connect(config, config.database_connections).await?;
+    sqlx::migrate!().run(&db).await?;
+    Ok(db)
+}
+
+async fn connect(config: &Config, most: u32) -> Result<PgPool, Error> {
+    let options = config::database_options(&config.database_url, config.unverified_database)?
         .application_name("trace-dispatcher")
         .options([
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION),
@@ -174,6 +194,18 @@ async fn connect(config: &Config, most: u32) -> Result<PgPool, sqlx::Error> {
         .acquire_timeout(Duration::from_secs(10))
         .connect_with(options)
         .await
+        .map_err(explain)
+}
+
+/// A certificate that is not believed is an error of reading from the connection.
+fn explain(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Tls(_) => Error::DatabaseIdentity(error),
+        sqlx::Error::Io(ref cause) if cause.kind() == io::ErrorKind::InvalidData => {
+            Error::DatabaseIdentity(error)
+        }
+        other => Error::Database(other),
+    }
 }
 
 fn user_keys(jwks: &Jwks) -> Result<KeySource, Error> {
@@ -224,13 +256,14 @@ impl Dispatcher {
     /// Binds the three listeners.
     ///
     /// # Errors
-    /// When an address can't be bound.
+    /// When an address can't be bound, or would be open to others without TLS.
     pub async fn bind(&self) -> Result<Listeners, Error> {
         let listen = self.app.config.listen;
+        let door: Door = self.app.config.transport.open()?;
         Ok(Listeners {
-            users: bind(listen.users).await?,
-            tasks: bind(listen.tasks).await?,
-            workers: bind(listen.workers).await?,
+            users: door.bind(listen.users).await?,
+            tasks: door.bind(listen.tasks).await?,
+            workers: door.bind(listen.workers).await?,
         })
     }
 
@@ -241,6 +274,10 @@ impl Dispatcher {
     pub async fn serve(self, listeners: Listeners) -> Result<(), Error> {
         let addresses = listeners.addresses()?;
         let shutdown = self.app.shutdown.clone();
+        let readiness = self.app.config.ready_file.clone().map(|file| {
+            let (app, stop) = (self.app.clone(), shutdown.clone());
+            tokio::spawn(readiness::keep(file, move || readiness_of(app.clone()), stop))
+        });
         let run = |listener, router, address| {
             let serving = trace_plane::serve(listener, router, shutdown.clone());
             async move { serving.await.map_err(|source| Error::Listen { address, source }) }
@@ -251,17 +288,28 @@ impl Dispatcher {
             run(listeners.workers, self.worker_router(), addresses.workers),
         );
         shutdown.cancel();
+        if let Some(readiness) = readiness {
+            // It ends with the shutdown; all that it could say is that it panicked.
+            let _ = readiness.await;
+        }
         self.stopped().await;
         served.map(drop)
+    }
+}
+
+async fn readiness_of(app: App) -> Readiness {
+    match http::public::answers(&app).await {
+        Ok(()) => Readiness::Ready,
+        Err(_) => Readiness::NotReady,
     }
 }
 
 /// The three bound listeners.
 #[derive(Debug)]
 pub struct Listeners {
-    users: TcpListener,
-    tasks: TcpListener,
-    workers: TcpListener,
+    users: Listener,
+    tasks: Listener,
+    workers: Listener,
 }
 
 impl Listeners {
@@ -278,13 +326,9 @@ impl Listeners {
     }
 }
 
-fn address(listener: &TcpListener) -> Result<SocketAddr, Error> {
+fn address(listener: &Listener) -> Result<SocketAddr, Error> {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     listener.local_addr().map_err(|source| Error::Listen { address: unknown, source })
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
 /// Starts, binds and serves until `shutdown`.

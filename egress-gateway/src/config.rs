@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
+use trace_plane::Transport;
 use url::Url;
 
 /// Everything [`start`](crate::start) needs.
@@ -21,6 +22,9 @@ pub struct Config {
     /// certifies, and no others. Absent: all that are published.
     #[serde(default)]
     pub capability_root: Option<PathBuf>,
+    /// Authorities (PEM) that are believed beside the system's where the dispatcher is called.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// The operator's file; see [`policy`](crate::policy). Absent: every public address, and no private one.
     #[serde(default)]
     pub policy: Option<PathBuf>,
@@ -71,6 +75,12 @@ pub struct Limits {
 pub struct File {
     /// Where tasks' requests come in.
     pub listen: SocketAddr,
+    /// How they are protected on the way. `tls` is refused: the gateway does not speak it yet.
+    #[serde(default)]
+    pub transport: Transport,
+    /// A file that is there while requests are taken, for health checks without HTTP.
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
     /// What to log, such as `info`.
     #[serde(default = "log_filter")]
     pub log: String,

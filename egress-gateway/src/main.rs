@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use tokio::{
     net::TcpListener,
@@ -21,7 +21,7 @@ use trace_egress_gateway::{
     policy::{self, Policy},
     resolve::Resolver,
 };
-use trace_plane::telemetry;
+use trace_plane::{Transport, readiness, telemetry};
 
 /// The exit code of `check` for what can't be judged at all.
 const BAD_INPUT: u8 = 2;
@@ -121,13 +121,37 @@ fn serve(config: &Path) -> anyhow::Result<()> {
 
 async fn run(file: File) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    let listener =
-        TcpListener::bind(file.listen).await.with_context(|| format!("binding {}", file.listen))?;
+    let listener = bind(&file).await?;
     let gateway = trace_egress_gateway::start(file.service, shutdown.clone()).await?;
-    tokio::spawn(stop_on_signal(shutdown));
-    gateway.serve(listener).await?;
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    let ready = async {
+        if let Some(file) = file.ready_file {
+            readiness::keep(file, || std::future::ready(gateway.readiness()), shutdown).await;
+        }
+        Ok(())
+    };
+    tokio::try_join!(gateway.serve(listener), ready)?;
     gateway.stopped().await;
     Ok(())
+}
+
+/// Callers show tokens here. They are told to nobody but this machine, or somebody has said that nobody listens on
+/// the way.
+async fn bind(file: &File) -> anyhow::Result<TcpListener> {
+    let is_of_this_machine = file.listen.ip().to_canonical().is_loopback();
+    match file.transport {
+        Transport::Tls(_) => bail!(
+            "`transport: tls`: the gateway does not speak TLS yet; set `plain` where you know who listens on the way to it"
+        ),
+        Transport::Loopback if !is_of_this_machine => {
+            bail!(
+                "{} would be listened on without TLS, and it is not loopback: set `transport: plain` where you know who listens on the way",
+                file.listen
+            )
+        }
+        Transport::Loopback | Transport::Plain => {}
+    }
+    TcpListener::bind(file.listen).await.with_context(|| format!("binding {}", file.listen))
 }
 
 async fn stop_on_signal(shutdown: CancellationToken) {

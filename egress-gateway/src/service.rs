@@ -4,7 +4,9 @@ use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use trace_plane::{KeySource, Liveness, PlaneClient, UnusableRoot, Verifier};
+use trace_plane::{
+    KeySource, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, readiness::Readiness, tls::TrustError,
+};
 
 use crate::{
     audit::Auditor,
@@ -29,6 +31,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: file::Error,
     },
+    /// The authorities can't be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The root of trust can't be read.
     #[error(transparent)]
     Root(#[from] UnusableRoot),
@@ -55,11 +60,11 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gatewa
     };
     let policy = Policy::new(file);
     policy.log();
-    let issuer = config.capabilities.issuer;
-    let keys =
-        KeySource::of_capabilities(config.capabilities.jwks, &issuer, config.capability_root.as_deref())?;
+    let trust = Trust::read(config.ca_file.as_deref())?;
+    let (jwks, issuer) = (config.capabilities.jwks, config.capabilities.issuer);
+    let keys = KeySource::of_capabilities(&trust, jwks, &issuer, config.capability_root.as_deref())?;
     let Limits { connections, .. } = config.limits;
-    let planes = PlaneClient::new(config.dispatcher, config.identity);
+    let planes = PlaneClient::trusting(&trust, config.dispatcher, config.identity);
     let tasks = TaskTracker::new();
     let core = Core {
         capabilities: Verifier::new(keys, &issuer),
@@ -99,6 +104,15 @@ impl Gateway {
             };
             self.core.tasks.spawn(proxy::converse(Arc::clone(&self.core), stream, slot));
         }
+    }
+
+    /// Whether requests are taken: not while they can't be audited, or the gateway stops.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if self.core.stopping.is_cancelled() || self.core.auditor.check().is_err() {
+            return Readiness::NotReady;
+        }
+        Readiness::Ready
     }
 
     /// Waits, after the shutdown, until every request has been audited.

@@ -14,7 +14,7 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
-    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer},
     credentials::{self, QueryServiceOnly},
     dag::spec::{InputSpec, JobLimits, JobSpec, Retries, Source, Spec},
     identity::Kind,
@@ -256,6 +256,9 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
     Ok(Config {
         database_url: Secret::new(database.to_owned()),
         database_connections: 12,
+        unverified_database: Default::default(),
+        transport: Default::default(),
+        ready_file: None,
         listen: Listen { users: any, tasks: any, workers: any },
         key_dir: folder.join("keys"),
         capability_issuer: CAPABILITY_ISSUER.to_owned(),

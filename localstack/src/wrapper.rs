@@ -61,6 +61,9 @@ impl Wrapper {
             drain_ms: 1_000,
             health: Some(health),
             launcher: LauncherSettings::Process,
+            transport: Default::default(),
+            ready_file: None,
+            ca_file: None,
             sandbox: SandboxSettings::default(),
         };
         let stop = CancellationToken::new();

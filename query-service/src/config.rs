@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Secret, token::USER_AUDIENCE};
+use trace_plane::Transport;
 use url::Url;
 
 /// Everything [`start`](crate::start) needs.
@@ -21,6 +22,9 @@ pub struct Config {
     /// certifies, and no others. Absent: all that are published.
     #[serde(default)]
     pub capability_root: Option<PathBuf>,
+    /// Authorities (PEM) that are believed beside the system's where the dispatcher and the issuer of users are called.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// Who signs users' tokens.
     pub users: Issuer,
     /// The object store that holds the datasets.
@@ -129,6 +133,12 @@ pub struct File {
     pub listen_users: SocketAddr,
     /// Where tasks' requests come in.
     pub listen_tasks: SocketAddr,
+    /// How both are protected on the way.
+    #[serde(default)]
+    pub transport: Transport,
+    /// A file that is there while the service takes queries, for health checks without HTTP.
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
     /// What to log, such as `info`.
     #[serde(default = "log_filter")]
     pub log: String,
@@ -213,6 +223,20 @@ mod tests {
         assert_eq!(config.engines.count, 2);
         assert_eq!(config.users.audience, "trace");
         assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_file_says_how_listeners_are_protected() {
+        let file = |rest: &str| {
+            let text = format!(
+                r#"{{"listen_users": "0.0.0.0:1", "listen_tasks": "0.0.0.0:2", "service": {MINIMAL}{rest}}}"#
+            );
+            serde_json::from_str::<File>(&text)
+        };
+        assert_eq!(file("").unwrap().transport, Transport::Loopback);
+        let tls = r#", "transport": {"tls": {"certificate": "/c", "key": "/k"}}, "ready_file": "/run/ready""#;
+        assert!(matches!(file(tls).unwrap().transport, Transport::Tls(_)));
+        assert!(file(r#", "transport": "tls""#).is_err());
     }
 
     #[test]

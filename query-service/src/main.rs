@@ -8,12 +8,9 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use trace_plane::telemetry;
+use trace_plane::{readiness, telemetry};
 use trace_query_service::config::File;
 
 /// Read-only SQL over exactly the datasets of a token.
@@ -32,6 +29,11 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Whether the service that keeps this `ready_file` is ready, by the exit status: for health checks of containers
+    Ready {
+        /// The `ready_file` of its configuration.
+        file: PathBuf,
+    },
     /// Runs one query engine on standard input and output. Started by the service itself.
     Engine,
 }
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     trace_controls::refuse_switches();
     let outcome = match Arguments::parse().command {
         Command::Engine => return trace_query_service::engine::main(),
+        Command::Ready { file } => return readiness::exit_code(&file),
         Command::Serve { config } => serve(&config),
     };
     match outcome {
@@ -62,19 +65,23 @@ fn serve(config: &Path) -> anyhow::Result<()> {
 
 async fn run(file: File) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    let users = TcpListener::bind(file.listen_users)
-        .await
-        .with_context(|| format!("binding {}", file.listen_users))?;
-    let tasks = TcpListener::bind(file.listen_tasks)
-        .await
-        .with_context(|| format!("binding {}", file.listen_tasks))?;
+    let door = file.transport.open()?;
+    let users = door.bind(file.listen_users).await?;
+    let tasks = door.bind(file.listen_tasks).await?;
     let service = trace_query_service::start(file.service, shutdown.clone()).await?;
     let user_router = service.user_router.clone().merge(service.health_router.clone());
     let task_router = service.task_router.clone().merge(service.health_router.clone());
     tokio::spawn(stop_on_signal(shutdown.clone()));
+    let ready = async {
+        if let Some(file) = file.ready_file {
+            readiness::keep(file, || std::future::ready(service.readiness()), shutdown.clone()).await;
+        }
+        Ok(())
+    };
     tokio::try_join!(
         trace_plane::serve(users, user_router, shutdown.clone()),
         trace_plane::serve(tasks, task_router, shutdown.clone()),
+        ready,
     )?;
     service.stopped().await;
     Ok(())

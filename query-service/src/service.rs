@@ -4,7 +4,9 @@ use std::{io, sync::Arc};
 
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use trace_plane::{KeySource, Liveness, PlaneClient, UnusableRoot, Verifier};
+use trace_plane::{
+    KeySource, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, readiness::Readiness, tls::TrustError,
+};
 use url::Url;
 
 use crate::{
@@ -27,6 +29,9 @@ pub enum Error {
     /// The first engines did not come up.
     #[error(transparent)]
     Engine(Box<dyn std::error::Error + Send + Sync>),
+    /// The authorities can't be read.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The root of trust can't be read.
     #[error(transparent)]
     Root(#[from] UnusableRoot),
@@ -42,6 +47,7 @@ pub struct Service {
     pub health_router: Router,
     tasks: TaskTracker,
     pool: Pool,
+    stopping: CancellationToken,
 }
 
 /// Starts the engines and makes the routes. Until `shutdown` queries are answered; then those that
@@ -50,9 +56,10 @@ pub struct Service {
 /// # Errors
 /// When no engine can be started.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Service, Error> {
+    let trust = Trust::read(config.ca_file.as_deref())?;
     let ports = vec![config.store.endpoint.as_ref().and_then(Url::port_or_known_default).unwrap_or(443)];
     let pool = pool(&config.engines, &config.limits, ports, shutdown.clone()).await?;
-    let planes = PlaneClient::new(config.dispatcher, config.identity);
+    let planes = PlaneClient::trusting(&trust, config.dispatcher, config.identity);
     let tasks = TaskTracker::new();
     let resolver = Resolver {
         planes: planes.clone(),
@@ -66,12 +73,13 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
         orgs: OrgLimits::new(config.limits.per_org),
         limits: config.limits,
         tasks: tasks.clone(),
-        stopping: shutdown,
+        stopping: shutdown.clone(),
     };
     let (jwks, issuer) = (config.capabilities.jwks, &config.capabilities.issuer);
-    let keys = KeySource::of_capabilities(jwks, issuer, config.capability_root.as_deref())?;
+    let keys = KeySource::of_capabilities(&trust, jwks, issuer, config.capability_root.as_deref())?;
     let capabilities = Verifier::new(keys, issuer);
-    let users = Verifier::new(KeySource::jwks_url(config.users.jwks), &config.users.issuer);
+    let user_keys = KeySource::jwks_url_trusting(&trust, config.users.jwks, None);
+    let users = Verifier::new(user_keys, &config.users.issuer);
     let routes = Arc::new(Routes {
         capabilities,
         users: users.with_user_audience(&config.users.audience),
@@ -84,6 +92,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Servic
         health_router: http::health_router(routes),
         tasks,
         pool,
+        stopping: shutdown,
     })
 }
 
@@ -109,6 +118,12 @@ pub(crate) async fn pool(
 }
 
 impl Service {
+    /// Whether it takes queries.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if self.stopping.is_cancelled() { Readiness::NotReady } else { Readiness::Ready }
+    }
+
     /// Waits, after the shutdown, until every query has been audited and every engine let go.
     pub async fn stopped(self) {
         self.tasks.close();

@@ -11,6 +11,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
+use trace_plane::Transport;
 use url::Url;
 
 use crate::{launcher::ecs, sandbox::SandboxConfig, wakeups::Source};
@@ -59,6 +60,16 @@ pub struct Config {
     /// What runs attempts.
     #[serde(default)]
     pub launcher: LauncherSettings,
+    /// How the health listener is protected on the way.
+    #[serde(default)]
+    pub transport: Transport,
+    /// A file that is there while claims are answered, for health checks without HTTP.
+    #[serde(default)]
+    pub ready_file: Option<PathBuf>,
+    /// Authorities (PEM) that are believed beside the system's where the dispatcher and the query service are called,
+    /// by the wrapper itself and for the programs that it runs.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// What the sandbox shows of this machine.
     #[serde(default)]
     pub sandbox: SandboxSettings,

@@ -12,7 +12,7 @@ use trace_contracts::{
         LogRequest,
     },
 };
-use trace_plane::client::{http_client, read_capped};
+use trace_plane::{Trust, client::read_capped};
 use url::Url;
 
 /// The dispatcher answers within this time, beyond what a request asks it to wait.
@@ -89,8 +89,8 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(base: Url) -> Self {
-        Self { base, client: http_client(TIMEOUT) }
+    pub(crate) fn new(base: Url, trust: &Trust) -> Self {
+        Self { base, client: trust.http_client(TIMEOUT) }
     }
 
     /// Posts JSON and reads the answer as JSON.
@@ -170,8 +170,8 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// The dispatcher whose `/internal` routes lie at `base`.
     #[must_use]
-    pub fn new(base: Url, identity: Secret<String>) -> Self {
-        Self { http: Http::new(base), identity }
+    pub fn new(base: Url, identity: Secret<String>, trust: &Trust) -> Self {
+        Self { http: Http::new(base, trust), identity }
     }
 
     /// Asks for leases. The same claim id again answers the same leases.

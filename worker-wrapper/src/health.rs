@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use trace_plane::readiness::Readiness;
 
 /// What the wrapper is doing; clones share it.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,16 @@ impl Health {
         let _draining = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
             (now != Doing::Draining as u8).then_some(doing as u8)
         });
+    }
+
+    /// Whether claims are answered.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        if self.0.load(Ordering::Relaxed) == Doing::Claiming as u8 {
+            Readiness::Ready
+        } else {
+            Readiness::NotReady
+        }
     }
 
     /// The routes.

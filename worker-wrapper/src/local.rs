@@ -89,7 +89,7 @@ pub enum Error {
 /// When it can't be started; a UDF that fails is a [`LocalOutcome`].
 pub async fn run(run: LocalRun) -> Result<LocalOutcome, Error> {
     let sandbox = Sandbox::probe(run.sandbox.clone()).await?;
-    let launcher = ProcessLauncher::new(sandbox, run.upstreams);
+    let launcher = ProcessLauncher::new(sandbox, run.upstreams.clone());
     run_with(run, &launcher).await
 }
 

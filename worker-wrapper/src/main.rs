@@ -1,12 +1,15 @@
 //! The worker wrapper as a service of its own.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use trace_plane::telemetry::{self, Format};
+use trace_plane::{
+    readiness,
+    telemetry::{self, Format},
+};
 use trace_worker_wrapper::config::Config;
 
 /// Claims tasks from a dispatcher, runs them confined on this machine, and completes them.
@@ -16,6 +19,8 @@ use trace_worker_wrapper::config::Config;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true,
     after_help = "Example:\n  TRACE_WORKER_TOKEN=\"$(cat worker.token)\" worker-wrapper --config worker.json\n\n\
     worker.json:\n  {\"dispatcher\": \"http://10.0.0.5:7002/\", \"task_api\": \"http://10.0.0.5:7001/\",\n   \
     \"query\": \"http://10.0.0.6:7003/\",\n   \
@@ -24,22 +29,37 @@ use trace_worker_wrapper::config::Config;
 )]
 struct Arguments {
     /// A JSON file; the worker's identity may come from TRACE_WORKER_TOKEN instead.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     /// Which log lines to write, as in `info,trace_worker_wrapper=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "TRACE_LOG")]
     log: String,
     /// One JSON object for each log line.
     #[arg(long)]
     log_json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Whether the worker that keeps this `ready_file` is ready, by the exit status: for health checks of containers
+    Ready {
+        /// The `ready_file` of its configuration.
+        file: PathBuf,
+    },
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     trace_controls::refuse_switches();
     let arguments = Arguments::parse();
+    if let Some(Command::Ready { file }) = &arguments.command {
+        return Ok(readiness::exit_code(file));
+    }
+    let path = arguments.config.as_deref().context("--config is missing")?;
     telemetry::init(&arguments.log, if arguments.log_json { Format::Json } else { Format::Text });
-    let config = Config::load(&arguments.config).context("the worker can't be configured")?;
+    let config = Config::load(path).context("the worker can't be configured")?;
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -51,5 +71,6 @@ async fn main() -> anyhow::Result<()> {
         }
         stopping.cancel();
     });
-    trace_worker_wrapper::run(config, shutdown).await.context("the worker can't run")
+    trace_worker_wrapper::run(config, shutdown).await.context("the worker can't run")?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -17,6 +17,7 @@ use trace_contracts::{
     Audience, S3Prefix, Secret,
     wire::task::{ContextReply, CredentialsReply, SessionCredentials, TokenReply, TokenRequest},
 };
+use trace_plane::Trust;
 use url::Url;
 
 use crate::{
@@ -39,8 +40,8 @@ pub struct TaskApi {
 impl TaskApi {
     /// The dispatcher whose `/v1/task` routes lie at `base`.
     #[must_use]
-    pub fn new(base: Url) -> Self {
-        Self { http: Http::new(base) }
+    pub fn new(base: Url, trust: &Trust) -> Self {
+        Self { http: Http::new(base, trust) }
     }
 
     async fn token(&self, current: &Secret<String>, audience: Audience) -> Result<TokenReply, Error> {

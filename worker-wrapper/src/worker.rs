@@ -3,14 +3,15 @@
 use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 use tokio_util::{
-    sync::CancellationToken,
+    sync::{CancellationToken, DropGuard},
     task::{AbortOnDropHandle, TaskTracker},
 };
 use trace_contracts::wire::{limit::BATCH_ITEMS, worker::Lease};
+use trace_plane::{Trust, listener, readiness, tls::TrustError};
 
 use crate::{
     attempt::{self, GatewayHere, Platform},
@@ -50,13 +51,11 @@ pub enum Error {
         detail: String,
     },
     /// The health listener can't be opened.
-    #[error("the health listener at {address}: {source}")]
-    Health {
-        /// As configured.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error("the health listener: {0}")]
+    Health(#[from] listener::Error),
+    /// The authorities can't be used, or an address can't have a certificate.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 /// Why a round of the loop came to nothing.
@@ -77,10 +76,7 @@ enum Round {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let launcher: Arc<dyn Launcher> = match &config.launcher {
         LauncherSettings::Process => Arc::new(ProcessLauncher::start(&config).await?),
-        LauncherSettings::Ecs(ecs) => {
-            let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone());
-            Arc::new(EcsLauncher::start(ecs, dispatcher))
-        }
+        LauncherSettings::Ecs(ecs) => Arc::new(EcsLauncher::start(ecs, dispatcher(&config)?)),
     };
     let wakeups = config.wake_ups.adapter(config.claim_wait());
     run_with(config, launcher, wakeups, shutdown).await
@@ -97,18 +93,19 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let workspace = Workspace::take(&config.work_dir)?;
-    let dispatcher = Dispatcher::new(config.dispatcher.clone(), config.identity.clone());
+    let dispatcher = dispatcher(&config)?;
     let (completions, sending) = Completions::new(dispatcher.clone());
     let health = Health::default();
     let _health = serve_health(&config, &health).await?;
     let gateway = gateway(&config, &*launcher);
+    let ready_file = ReadyFile::keep(&config, &health);
     let worker = Worker {
         slots: Slots::new(config.slots),
         leases: Arc::default(),
         attempts: TaskTracker::new(),
         health,
         platform: Arc::new(Platform {
-            task_api: TaskApi::new(config.task_api.clone()),
+            task_api: TaskApi::new(config.task_api.clone(), &trust),
             cache: Cache::new(workspace.cache.clone(), config.cache_bytes),
             launcher,
             completions,
@@ -125,7 +122,14 @@ pub async fn run_with(
     let _sending = AbortOnDropHandle::new(tokio::spawn(sending.run()));
     worker.claim_until(wakeups, &shutdown).await;
     worker.drain(config.drain()).await;
+    ready_file.remove().await;
     Ok(())
+}
+
+/// The dispatcher, as the configuration says where it is and whom to believe that it is.
+fn dispatcher(config: &Config) -> Result<Dispatcher, TrustError> {
+    let trust = Trust::read(config.ca_file.as_deref())?;
+    Ok(Dispatcher::new(config.dispatcher.clone(), config.identity.clone(), &trust))
 }
 
 /// Whether code that is started here can be offered a way out. A runner in a container offers none yet.
@@ -133,6 +137,31 @@ fn gateway(config: &Config, launcher: &dyn Launcher) -> GatewayHere {
     match (&config.egress, launcher.staging()) {
         (Some(_), Staging::Here) => GatewayHere::Yes,
         (None, _) | (_, Staging::Elsewhere) => GatewayHere::No,
+    }
+}
+
+/// The `ready_file`, where one is configured. It goes with this, however the wrapper ends.
+struct ReadyFile {
+    stop: DropGuard,
+    keeping: Option<JoinHandle<()>>,
+}
+
+impl ReadyFile {
+    fn keep(config: &Config, health: &Health) -> Self {
+        let stop = CancellationToken::new();
+        let keeping = config.ready_file.clone().map(|file| {
+            let (health, stop) = (health.clone(), stop.clone());
+            tokio::spawn(readiness::keep(file, move || std::future::ready(health.readiness()), stop))
+        });
+        Self { stop: stop.drop_guard(), keeping }
+    }
+
+    async fn remove(self) {
+        drop(self.stop);
+        if let Some(keeping) = self.keeping {
+            // It ends with what it waits for; all that it could say is that it panicked.
+            let _ = keeping.await;
+        }
     }
 }
 
@@ -243,7 +272,7 @@ async fn serve_health(
     health: &Health,
 ) -> Result<Option<AbortOnDropHandle<io::Result<()>>>, Error> {
     let Some(address) = config.health else { return Ok(None) };
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Health { address, source })?;
+    let listener = config.transport.open()?.bind(address).await?;
     let serving = trace_plane::serve(listener, health.router(), CancellationToken::new());
     Ok(Some(AbortOnDropHandle::new(tokio::spawn(serving))))
 }

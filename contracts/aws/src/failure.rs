@@ -156,7 +156,15 @@ fn kind(code: &str) -> Kind {
 }
 
 fn is_about_credentials(said: &str) -> bool {
-    said.contains("CredentialsNotLoaded") || said.contains("no providers in chain provided credentials")
+    [
+        "CredentialsNotLoaded",
+        "no providers in chain provided credentials",
+        "unexpected credentials error",
+        "an error occurred while loading credentials",
+        "credentials provider was not properly configured",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 fn cut(text: &str) -> String {

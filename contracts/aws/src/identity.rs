@@ -3,18 +3,38 @@
 use std::fmt;
 
 use aws_config::{Region, default_provider::credentials::DefaultCredentialsChain};
-use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, future},
+};
 use tokio::sync::OnceCell;
+
+use crate::Keys;
+
+/// Who signs: whoever has these keys, or without them the identity that the machine has.
+#[must_use]
+pub fn identity(keys: Option<&Keys>, region: Region) -> SharedCredentialsProvider {
+    match keys {
+        Some(keys) => SharedCredentialsProvider::new(Credentials::new(
+            keys.access_key_id.clone(),
+            keys.secret_access_key.expose().clone(),
+            None,
+            None,
+            "configuration",
+        )),
+        None => SharedCredentialsProvider::new(OfTheMachine::new(region)),
+    }
+}
 
 /// The identity that the machine has: variables, a profile, the role of an ECS task or an EC2 instance. It is
 /// looked for when it is first needed, and renewed by the SDK before it ends.
-pub(crate) struct OfTheMachine {
+struct OfTheMachine {
     region: Region,
     chain: OnceCell<DefaultCredentialsChain>,
 }
 
 impl OfTheMachine {
-    pub(crate) fn new(region: Region) -> Self {
+    fn new(region: Region) -> Self {
         Self { region, chain: OnceCell::new() }
     }
 }

@@ -6,4 +6,5 @@ mod identity;
 mod settings;
 
 pub use failure::{Failure, Kind};
+pub use identity::identity;
 pub use settings::{Aws, Keys, Patience, PlainHttp};

@@ -3,12 +3,11 @@
 use std::{net::IpAddr, time::Duration};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
 use url::{Host, Url};
 
-use crate::identity::OfTheMachine;
+use crate::identity::identity;
 
 /// How one service of AWS is reached.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,16 +99,7 @@ impl Aws {
     #[must_use]
     pub fn sdk(&self, patience: Patience) -> SdkConfig {
         let region = Region::new(self.region.clone());
-        let credentials = match &self.keys {
-            Some(keys) => SharedCredentialsProvider::new(Credentials::new(
-                keys.access_key_id.clone(),
-                keys.secret_access_key.expose().clone(),
-                None,
-                None,
-                "configuration",
-            )),
-            None => SharedCredentialsProvider::new(OfTheMachine::new(region.clone())),
-        };
+        let credentials = identity(self.keys.as_ref(), region.clone());
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(patience.attempt.min(CONNECT))
             .operation_attempt_timeout(patience.attempt)

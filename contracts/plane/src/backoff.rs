@@ -41,13 +41,13 @@ pub const DISPATCHER_AWAY: Duration = Duration::from_secs(30);
 
 /// Pauses between tries, until a time is up.
 #[derive(Debug)]
-pub struct Patience {
+pub struct Retrying {
     backoff: Backoff,
     until: Instant,
 }
 
-impl Patience {
-    /// Patience from now on.
+impl Retrying {
+    /// Tries from now on, for this long.
     #[must_use]
     pub fn new(time: Duration) -> Self {
         Self { backoff: Backoff::default(), until: Instant::now() + time }
@@ -68,12 +68,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn patience_ends_with_its_time_and_not_before() {
+    async fn tries_end_with_their_time_and_not_before() {
         let time = Duration::from_millis(200);
-        let mut patience = Patience::new(time);
+        let mut retrying = Retrying::new(time);
         let begun = Instant::now();
         let mut tries = 0;
-        while patience.again().await {
+        while retrying.again().await {
             tries += 1;
         }
         assert!(begun.elapsed() >= time);

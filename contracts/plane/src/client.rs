@@ -16,7 +16,7 @@ use trace_contracts::{
     },
 };
 
-use crate::{Refusal, Reply};
+use crate::{Refusal, Reply, Trust};
 
 /// The dispatcher answers within this time, beyond what a request asks it to wait.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,14 +39,7 @@ pub struct PlaneClient {
 /// A client that follows no redirect, honours no proxy variable, and never waits for ever.
 #[must_use]
 pub fn http_client(timeout: Duration) -> reqwest::Client {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .timeout(timeout)
-        .build()
-        // Unwrap safety: building fails only when TLS can't be initialised, which is a broken build.
-        .expect("an HTTP client can be built")
+    Trust::default().http_client(timeout)
 }
 
 /// The whole body, or `None` when it is longer than `max` bytes.
@@ -71,7 +64,13 @@ impl PlaneClient {
     /// A client of the dispatcher whose `/internal` routes lie at `base`.
     #[must_use]
     pub fn new(base: Url, identity: Secret<String>) -> Self {
-        Self { base, identity, http: http_client(TIMEOUT), manifests: Arc::default() }
+        Self::trusting(&Trust::default(), base, identity)
+    }
+
+    /// The same, where the dispatcher's certificate is of an authority that the system does not know.
+    #[must_use]
+    pub fn trusting(trust: &Trust, base: Url, identity: Secret<String>) -> Self {
+        Self { base, identity, http: trust.http_client(TIMEOUT), manifests: Arc::default() }
     }
 
     /// Which of these attempts are over.

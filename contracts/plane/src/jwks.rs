@@ -11,7 +11,7 @@ use std::{
 use reqwest::Url;
 use trace_contracts::{ErrorCode, certificate::Root, keys::KeySet};
 
-use crate::{Refusal, Reply};
+use crate::{Refusal, Reply, Trust};
 
 /// A JWKS document is never longer.
 const MAX_JWKS_BYTES: usize = 64 * 1024;
@@ -110,13 +110,14 @@ impl KeySource {
     /// The keys of a JWKS address, fetched when first needed.
     #[must_use]
     pub fn jwks_url(url: Url) -> Self {
-        Self::at(url, None)
+        Self::at(url, None, &Trust::default())
     }
 
-    /// The keys of a JWKS address that are certified; whoever stands behind the address need not be believed.
+    /// The same, where the address has a certificate of an authority that the system does not know; with
+    /// `certified`, only keys that are certified.
     #[must_use]
-    pub fn certified_jwks_url(url: Url, certified: Certified) -> Self {
-        Self::at(url, Some(certified))
+    pub fn jwks_url_trusting(trust: &Trust, url: Url, certified: Option<Certified>) -> Self {
+        Self::at(url, certified, trust)
     }
 
     /// The keys of capabilities: those that a root of trust certifies, whose public half is a PEM file, or all
@@ -124,16 +125,21 @@ impl KeySource {
     ///
     /// # Errors
     /// When the file can't be used.
-    pub fn of_capabilities(url: Url, issuer: &str, root: Option<&Path>) -> Result<Self, UnusableRoot> {
-        let Some(path) = root else { return Ok(Self::jwks_url(url)) };
+    pub fn of_capabilities(
+        trust: &Trust,
+        url: Url,
+        issuer: &str,
+        root: Option<&Path>,
+    ) -> Result<Self, UnusableRoot> {
+        let Some(path) = root else { return Ok(Self::jwks_url_trusting(trust, url, None)) };
         let unusable = |reason: String| UnusableRoot { path: path.to_owned(), reason };
         let pem = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
         let root = Root::from_pem(&pem).map_err(|error| unusable(error.to_string()))?;
-        Ok(Self::certified_jwks_url(url, Certified { root, issuer: issuer.to_owned() }))
+        Ok(Self::jwks_url_trusting(trust, url, Some(Certified { root, issuer: issuer.to_owned() })))
     }
 
-    fn at(url: Url, certified: Option<Certified>) -> Self {
-        let http = crate::client::http_client(Duration::from_secs(5));
+    fn at(url: Url, certified: Option<Certified>, trust: &Trust) -> Self {
+        let http = trust.http_client(Duration::from_secs(5));
         Self::fetched(Box::new(JwksUrl { url, http, certified }))
     }
 

@@ -1,8 +1,9 @@
 //! From the listeners that a task sees to one fixed address each.
 //!
 //! Bytes are not looked at: the host name, the signature and the TLS handshake that the program made arrive as
-//! they are. What can be reached is decided by which listeners there are. The one that leads out of the platform is
-//! another matter: see [`crate::proxy`].
+//! they are. What can be reached is decided by which listeners there are. Where the address asks for TLS that the
+//! program does not speak, the bytes go into a connection that has proven to lead to the right host. The listener that
+//! leads out of the platform is another matter: see [`crate::proxy`].
 
 use std::{
     io,
@@ -19,6 +20,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+use trace_plane::tls::Connector;
 use url::Url;
 
 use crate::proxy::{Gateway, proxy};
@@ -34,11 +36,26 @@ const RETRY: Duration = Duration::from_millis(50);
 /// In each direction of a connection.
 pub(crate) const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Where bytes are forwarded to. What a task sees is always plain HTTP: nobody listens on the way there.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// The address.
+    pub address: SocketAddr,
+    /// What speaks TLS with it for the program inside, which has no authorities; absent: the bytes go as they are.
+    pub tls: Option<Connector>,
+}
+
+impl From<SocketAddr> for Upstream {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+}
+
 /// What a listener leads to.
 #[derive(Clone)]
 pub enum Way {
     /// This address, byte for byte.
-    Bytes(SocketAddr),
+    Bytes(Upstream),
     /// The egress gateway, which is shown the attempt's token.
     Outside(Gateway),
 }
@@ -92,12 +109,12 @@ async fn accept(listener: TcpListener, way: Way, permits: Arc<Semaphore>, idle: 
         };
         let way = way.clone();
         connections.spawn(async move {
-            let ended = match &way {
-                Way::Bytes(upstream) => forward_unless_idle(inside, *upstream, idle).await,
-                Way::Outside(gateway) => proxy(inside, gateway, idle).await,
+            let (to, ended) = match &way {
+                Way::Bytes(upstream) => (upstream.address, forward_unless_idle(inside, upstream, idle).await),
+                Way::Outside(gateway) => (gateway.address, proxy(inside, gateway, idle).await),
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "a forwarded connection ended");
+                tracing::debug!(%to, %error, "a forwarded connection ended");
             }
             drop(permit);
         });
@@ -111,16 +128,33 @@ async fn accept(listener: TcpListener, way: Way, permits: Arc<Semaphore>, idle: 
 /// When either end fails.
 #[cfg(fuzzing)]
 pub async fn forward(inside: TcpStream, upstream: SocketAddr) -> io::Result<()> {
-    forward_unless_idle(inside, upstream, MAX_IDLE).await
+    forward_unless_idle(inside, &upstream.into(), MAX_IDLE).await
 }
 
 /// Copies both ways until both ends have closed, or nothing moves any more.
-async fn forward_unless_idle(inside: TcpStream, upstream: SocketAddr, idle: Duration) -> io::Result<()> {
-    let outside = timeout(MAX_CONNECT, TcpStream::connect(upstream)).await??;
+async fn forward_unless_idle(inside: TcpStream, upstream: &Upstream, idle: Duration) -> io::Result<()> {
+    let outside = timeout(MAX_CONNECT, TcpStream::connect(upstream.address)).await??;
     inside.set_nodelay(true)?;
     outside.set_nodelay(true)?;
+    match &upstream.tls {
+        None => both_ways(inside, outside.into_split(), idle).await,
+        Some(tls) => {
+            let outside = timeout(MAX_CONNECT, tls.connect(outside)).await?;
+            // A program inside that is told of a closed connection can't know why; an operator should.
+            let outside = outside.inspect_err(|error| {
+                tracing::warn!(upstream = %upstream.address, %error, "a service is not believed: check `ca_file` and its certificate");
+            })?;
+            both_ways(inside, tokio::io::split(outside), idle).await
+        }
+    }
+}
+
+async fn both_ways(
+    inside: TcpStream,
+    (mut outside_read, mut outside_write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    idle: Duration,
+) -> io::Result<()> {
     let (mut inside_read, mut inside_write) = inside.into_split();
-    let (mut outside_read, mut outside_write) = outside.into_split();
     let moved = Moved::new(idle);
     tokio::try_join!(
         copy(&mut inside_read, &mut outside_write, &moved),
@@ -177,6 +211,8 @@ pub(crate) async fn copy(
             return to.shutdown().await;
         }
         moved.unless_idle(to.write_all(&buffer[..bytes])).await?;
+        // TLS keeps what it could not send at once.
+        moved.unless_idle(to.flush()).await?;
         moved.now();
     }
 }
@@ -203,7 +239,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Way::Bytes(upstream), Arc::new(Semaphore::new(2)), idle));
+        tasks.spawn(accept(listener, Way::Bytes(upstream.into()), Arc::new(Semaphore::new(2)), idle));
         (TcpStream::connect(address).await.unwrap(), tasks)
     }
 
@@ -246,7 +282,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Way::Bytes(upstream), Arc::new(Semaphore::new(1)), MAX_IDLE));
+        tasks.spawn(accept(listener, Way::Bytes(upstream.into()), Arc::new(Semaphore::new(1)), MAX_IDLE));
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         first.write_all(b"x").await.unwrap();

@@ -28,6 +28,64 @@ pub async fn of_token(conn: &mut PgConnection, token: &Sha256) -> Result<Option<
         .transpose()
 }
 
+/// An identity as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// What it is for.
+    pub kind: Kind,
+    /// The hash of its token.
+    pub token: Sha256,
+    /// Whether it may still call.
+    pub standing: Standing,
+}
+
+/// Whether an identity may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Active,
+    /// It may not.
+    Revoked,
+}
+
+/// The identity of this name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_name(conn: &mut PgConnection, name: &str) -> Result<Option<Kept>, Error> {
+    let found = sqlx::query!(
+        r#"-- identities::of_name
+        select kind, token_sha256, revoked_at is not null as "revoked!" from workers where name = $1"#,
+        name
+    )
+    .fetch_optional(conn)
+    .await?;
+    found
+        .map(|row| {
+            let kind =
+                Kind::parse(&row.kind).ok_or_else(|| Error::corrupt("an identity's kind", &row.kind))?;
+            let token = <[u8; 32]>::try_from(row.token_sha256.as_slice())
+                .map_err(|_| Error::corrupt("the hash of an identity's token", "not 32 bytes"))?;
+            let standing = if row.revoked { Standing::Revoked } else { Standing::Active };
+            Ok(Kept { kind, token: Sha256::from_bytes(token), standing })
+        })
+        .transpose()
+}
+
+/// Lets one preparation of a platform run at a time, until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn prepare_alone(conn: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query!(
+        "-- identities::prepare_alone
+        select pg_advisory_xact_lock(hashtext('trace.init'))"
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Gives an identity a new token; makes the identity when there is none of this name.
 ///
 /// # Errors

@@ -42,9 +42,12 @@ async fn healthy() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The database answers, so that requests can be served.
 async fn ready(State(app): State<App>) -> Reply<StatusCode> {
+    answers(&app).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// The database answers, so that requests can be served.
+pub(crate) async fn answers(app: &App) -> Reply<()> {
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    db::due::ping(&mut conn).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(db::due::ping(&mut conn).await?)
 }

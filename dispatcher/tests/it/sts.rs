@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trace_contracts::{AttemptId, OrgId, RunId, Secret, TaskId};
 use trace_dispatcher::{
-    config::ObjectStore,
+    config::{ObjectStore, StoreKeys},
     credentials::{
         CredentialMinter, Error, SessionPolicy, SessionRequest,
         sts::{Config, Sts},
@@ -28,8 +28,10 @@ fn sts(endpoint: &str, longest_seconds: u64) -> Sts {
         endpoint: None,
         region: "us-gov-west-1".to_owned(),
         bucket: "trace".to_owned(),
-        access_key_id: "AKIADISPATCHER".to_owned(),
-        secret_access_key: Secret::new("hush-own".to_owned()),
+        keys: Some(StoreKeys {
+            access_key_id: "AKIADISPATCHER".to_owned(),
+            secret_access_key: Secret::new("hush-own".to_owned()),
+        }),
     };
     Sts::new(&config, &identity)
 }

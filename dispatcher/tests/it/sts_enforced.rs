@@ -21,7 +21,7 @@ use trace_contracts::{
     },
 };
 use trace_dispatcher::{
-    config::ObjectStore,
+    config::{ObjectStore, StoreKeys},
     credentials::{
         CredentialMinter, SessionPolicy, SessionRequest,
         policy::MAX_SESSIONS,
@@ -55,8 +55,10 @@ fn sts(seaweed: &Seaweed) -> Arc<Sts> {
         endpoint: Some(seaweed.endpoint.parse().unwrap()),
         region: REGION.to_owned(),
         bucket: BUCKET.to_owned(),
-        access_key_id: KEY.to_owned(),
-        secret_access_key: Secret::new(KEY.to_owned()),
+        keys: Some(StoreKeys {
+            access_key_id: KEY.to_owned(),
+            secret_access_key: Secret::new(KEY.to_owned()),
+        }),
     };
     Arc::new(Sts::new(&config, &identity))
 }

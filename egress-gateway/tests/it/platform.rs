@@ -90,6 +90,7 @@ impl Platform {
                 jwks: format!("{base}jwks").parse().unwrap(),
             },
             capability_root: None,
+            ca_file: None,
             policy: Some(file),
             dns_servers,
             limits,

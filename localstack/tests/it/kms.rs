@@ -24,9 +24,9 @@ use trace_dispatcher::{
 use trace_localstack::{CAPABILITY_ISSUER, Emulator, Fault, Options, Platform, Proxy, job, until};
 
 /// A key of KMS for signing.
-struct RootKey {
+pub struct RootKey {
     client: Client,
-    id: String,
+    pub id: String,
 }
 
 impl RootKey {
@@ -37,12 +37,12 @@ impl RootKey {
         Self { client, id }
     }
 
-    async fn p256(emulator: &Emulator) -> Self {
+    pub async fn p256(emulator: &Emulator) -> Self {
         Self::create(emulator, KeySpec::EccNistP256, KeyUsageType::SignVerify).await
     }
 
     /// The public half as an operator gives it to planes.
-    async fn pem(&self) -> String {
+    pub async fn pem(&self) -> String {
         let public = self.client.get_public_key().key_id(&self.id).send().await.unwrap();
         let der = STANDARD.encode(public.public_key().unwrap());
         format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")

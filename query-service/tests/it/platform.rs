@@ -234,6 +234,7 @@ fn config(dispatcher: &Url, store: Url, engines: Engines, limits: Limits) -> Con
         identity: Secret::new("plane".to_owned()),
         capabilities: issuer.clone(),
         capability_root: None,
+        ca_file: None,
         users: issuer,
         store: Store {
             endpoint: Some(store),

@@ -47,5 +47,7 @@ module "platform" {
   egress_domains      = var.egress_domains
   operator_role_arns  = var.operator_role_arns
   alarm_emails        = var.alarm_emails
+  service_ca          = var.service_ca
+  database_ca         = var.database_ca
   extra_configuration = var.extra_configuration
 }

@@ -67,6 +67,17 @@ variable "alarm_emails" {
   default     = []
 }
 
+variable "service_ca" {
+  description = "The authority (PEM) of the services' certificates; without it they speak plain HTTP inside the VPC."
+  type        = string
+  default     = null
+}
+
+variable "database_ca" {
+  description = "The authorities (PEM) of RDS in the region."
+  type        = string
+}
+
 variable "extra_configuration" {
   description = "Settings of services that have no variable here."
   type = object({

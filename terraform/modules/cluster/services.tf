@@ -3,11 +3,21 @@
 # where the text says `@@name@@`. JSON is YAML, so the dispatcher reads the same.
 
 locals {
+  scheme = var.service_ca == null ? "http" : "https"
+  # By way of JSON, because the two have different types.
+  transport = jsondecode(var.service_ca == null ? jsonencode("plain") : jsonencode({
+    tls = { certificate = "/run/trace/tls.pem", key = "/run/trace/tls.key" }
+  }))
+  ca_file = var.service_ca == null ? {} : { ca_file = "/run/trace/ca.pem" }
+
+  # In the volume that a service may write to; its health check reads it.
+  ready_file = "/var/lib/trace/ready"
+
   address = {
-    dispatcher_users   = "http://dispatcher.${var.namespace}:${var.ports.dispatcher_users}/"
-    dispatcher_tasks   = "http://dispatcher.${var.namespace}:${var.ports.dispatcher_tasks}/"
-    dispatcher_workers = "http://dispatcher.${var.namespace}:${var.ports.dispatcher_workers}/"
-    query_tasks        = "http://query.${var.namespace}:${var.ports.query_tasks}/"
+    dispatcher_users   = "${local.scheme}://dispatcher.${var.namespace}:${var.ports.dispatcher_users}/"
+    dispatcher_tasks   = "${local.scheme}://dispatcher.${var.namespace}:${var.ports.dispatcher_tasks}/"
+    dispatcher_workers = "${local.scheme}://dispatcher.${var.namespace}:${var.ports.dispatcher_workers}/"
+    query_tasks        = "${local.scheme}://query.${var.namespace}:${var.ports.query_tasks}/"
   }
   capability_issuer = "https://${var.domain}/capabilities"
 
@@ -22,11 +32,13 @@ locals {
         tasks   = "${local.everywhere}:${var.ports.dispatcher_tasks}"
         workers = "${local.everywhere}:${var.ports.dispatcher_workers}"
       }
+      transport         = local.transport
+      ready_file        = local.ready_file
       key_dir           = "/var/lib/trace/keys"
       capability_issuer = local.capability_issuer
       users             = merge(local.users_keys, { jwks = { url = var.oidc.jwks_url } })
       object_store      = { region = var.region, bucket = var.data_bucket }
-      credentials       = { sts = { role_arn = var.session_role_arn, region = var.region } }
+      credentials       = { sts = { role_arn = var.session_role_arn, region = var.region, kms_key = var.data_key_arn } }
       keys = {
         platform_org = var.platform_org
         root         = { kms = { aws = { region = var.region }, key = var.signing_key_arn } }
@@ -38,7 +50,9 @@ locals {
     query = merge({
       listen_users = "${local.everywhere}:${var.ports.query_users}"
       listen_tasks = "${local.everywhere}:${var.ports.query_tasks}"
-      service = merge({
+      transport    = local.transport
+      ready_file   = local.ready_file
+      service = merge(local.ca_file, {
         dispatcher   = local.address.dispatcher_workers
         identity     = "@@identity@@"
         capabilities = { issuer = local.capability_issuer, jwks = "${local.address.dispatcher_users}.well-known/jwks.json" }
@@ -50,7 +64,7 @@ locals {
       }, var.extra_configuration.query)
     })
 
-    worker = merge({
+    worker = merge(local.ca_file, {
       dispatcher   = local.address.dispatcher_workers
       task_api     = local.address.dispatcher_tasks
       query        = local.address.query_tasks
@@ -58,6 +72,8 @@ locals {
       work_dir     = "/var/lib/trace/work"
       slots        = var.sizes.worker.slots
       health       = "${local.everywhere}:7020"
+      transport    = local.transport
+      ready_file   = local.ready_file
       wake_ups     = { sqs = { aws = { region = var.region }, queue = var.wakeups[var.worker_runtime].url, dead_letters = var.dead[var.worker_runtime].url } }
     }, var.extra_configuration.worker)
 
@@ -77,6 +93,7 @@ locals {
   described = {
     dispatcher = {
       command     = ["--config", local.file]
+      ready       = ["/usr/bin/dispatcher", "ready", local.ready_file]
       inside      = ["database_url"]
       environment = {}
       discovered  = true
@@ -86,6 +103,7 @@ locals {
     }
     query = {
       command     = ["serve", "--config", local.file]
+      ready       = ["/usr/bin/query-service", "ready", local.ready_file]
       inside      = ["identity"]
       environment = {}
       discovered  = true
@@ -95,6 +113,7 @@ locals {
     }
     worker = {
       command     = ["--config", local.file, "--log-json"]
+      ready       = ["/usr/bin/worker-wrapper", "ready", local.ready_file]
       inside      = []
       environment = { TRACE_WORKER_TOKEN = "identity" }
       discovered  = false
@@ -104,6 +123,7 @@ locals {
     }
     egress = {
       command     = ["--config", local.file]
+      ready       = null
       inside      = ["identity"]
       environment = {}
       discovered  = true

@@ -83,14 +83,19 @@ resource "aws_ecs_task_definition" "service" {
       environment = [
         { name = "TRACE_CONFIGURATION", value = jsonencode(local.configuration[each.key]) },
         { name = "TRACE_ROOT", value = var.root_public_key },
+        { name = "TRACE_CA", value = var.service_ca == null ? "" : var.service_ca },
+        { name = "TRACE_DATABASE_CA", value = var.database_ca },
       ]
-      secrets      = [for value in each.value.inside : { name = "TRACE_SECRET_${value}", valueFrom = "${var.secret_arns[each.key]}:${value}::" }]
+      secrets      = [for value in concat(each.value.inside, var.service_ca == null ? [] : ["tls_certificate", "tls_key"]) : { name = "TRACE_SECRET_${value}", valueFrom = "${var.secret_arns[each.key]}:${value}::" }]
       mountPoints  = [{ sourceVolume = "configuration", containerPath = "/run/trace", readOnly = false }]
       portMappings = []
       # Its output is the exit status: what it was given may not be printed.
       logConfiguration = local.log[each.key]
     }),
-    merge(local.hardened, {
+    merge(local.hardened, each.value.ready == null ? {} : {
+      # A worker gets ready with its first claim, and may be waiting for work that long.
+      healthCheck = { command = concat(["CMD"], each.value.ready), interval = 10, timeout = 5, retries = 3, startPeriod = 120 }
+      }, {
       name        = each.key
       image       = each.value.image
       essential   = true

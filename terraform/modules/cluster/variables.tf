@@ -109,6 +109,21 @@ variable "data_bucket" {
   type        = string
 }
 
+variable "data_key_arn" {
+  description = "The key of the data bucket, which tasks' sessions have S3 use."
+  type        = string
+}
+
+variable "service_ca" {
+  description = "The authority (PEM) of the services' certificates, which are `tls_certificate` and `tls_key` of each service's secret. Without it services speak plain HTTP inside the VPC."
+  type        = string
+}
+
+variable "database_ca" {
+  description = "The authorities (PEM) of the databases' certificates."
+  type        = string
+}
+
 variable "session_role_arn" {
   description = "The role whose sessions attempts get."
   type        = string

@@ -202,7 +202,7 @@ module "edge" {
   subnet_ids             = module.network.subnet_ids.public
   group_id               = module.arrows.group_ids.edge
   targets                = { dispatcher = module.arrows.ports.dispatcher_users, query = module.arrows.ports.query_users }
-  backend_protocol       = var.backend_protocol
+  backend_protocol       = var.service_ca == null ? "HTTP" : "HTTPS"
   domain                 = var.domain.name
   zone_id                = var.domain.zone_id
   certificate_arn        = var.domain.certificate_arn
@@ -234,6 +234,9 @@ module "cluster" {
   log_group_names     = { for key, group in module.logs.groups : key => group.name }
   target_group_arns   = module.edge.target_group_arns
   data_bucket         = module.storage.data_bucket
+  data_key_arn        = module.keys.arns.data
+  service_ca          = var.service_ca
+  database_ca         = var.database_ca
   session_role_arn    = module.identity.session_role_arn
   oidc                = var.oidc
   platform_org        = var.platform_org

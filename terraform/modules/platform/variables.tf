@@ -267,15 +267,15 @@ variable "container_insights" {
   type        = bool
 }
 
-variable "backend_protocol" {
-  description = "Between load balancer and services: `HTTPS` once their listeners speak TLS; `HTTP` until then."
+variable "service_ca" {
+  description = "The authority (PEM) of the services' certificates, which each service's secret holds as `tls_certificate` and `tls_key`: then services and the load balancer speak TLS with each other. Without it they speak plain HTTP inside the VPC."
   type        = string
-  default     = "HTTP"
+  default     = null
+}
 
-  validation {
-    condition     = contains(["HTTP", "HTTPS"], var.backend_protocol)
-    error_message = "`HTTP` or `HTTPS`."
-  }
+variable "database_ca" {
+  description = "The authorities (PEM) of RDS in the region: https://truststore.pki.rds.amazonaws.com/REGION/REGION-bundle.pem"
+  type        = string
 }
 
 variable "extra_configuration" {

@@ -96,7 +96,11 @@ impl Platform {
 
     /// A client of an org's admin.
     pub fn client(&self, org: &str) -> anyhow::Result<Client> {
-        Ok(Client::new(Connection { address: self.address.clone(), token: self.token(org)? })?)
+        Ok(Client::new(Connection {
+            address: self.address.clone(),
+            token: self.token(org)?,
+            trust: Default::default(),
+        })?)
     }
 
     /// The token of an org's admin.

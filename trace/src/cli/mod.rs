@@ -43,6 +43,7 @@ Example:
 Which platform:
   TRACE_URL and TRACE_TOKEN, when set; else the one whose data folder is given by --data-dir,
   TRACE_DATA_DIR or `.trace`. TRACE_TOKEN alone is another user of the platform of that folder.
+  TRACE_CA_FILE names authorities (PEM) that are believed beside the system's.
 
 Exit codes:
   0  done

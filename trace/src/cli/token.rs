@@ -64,7 +64,7 @@ impl Inspect {
         let unverified =
             Unverified::decode(&text(&self.token)?).map_err(|error| Error::Usage(error.to_string()))?;
         let verification = match Connection::find(&self.data_dir.data_dir, &Environment::read()) {
-            Ok(connection) => unverified.verify(&connection.address).await,
+            Ok(connection) => unverified.verify(&connection.address, &connection.trust).await,
             Err(error) => Verification::not_verified(error.to_string()),
         };
         let inspection = Inspection::new(unverified, verification);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header::AUTHORIZATION};
 use serde::{Serialize, de::DeserializeOwned};
 use trace_contracts::{Problem, Secret};
+use trace_plane::Trust;
 use url::Url;
 
 pub use self::{
@@ -41,7 +42,7 @@ impl Client {
     /// # Errors
     /// When the system has no TLS roots to trust.
     pub fn new(connection: Connection) -> Result<Self, Error> {
-        let http = http_client(&connection.address)?;
+        let http = http_client(&connection.address, &connection.trust)?;
         Ok(Self { http, address: connection.address, token: connection.token })
     }
 
@@ -69,22 +70,23 @@ impl Client {
 ///
 /// # Errors
 /// When it can't be had.
-pub async fn public_document(address: &Address, path: &[&str]) -> Result<String, Error> {
+pub async fn public_document(address: &Address, trust: &Trust, path: &[&str]) -> Result<String, Error> {
     let url = address.join(path);
-    let request = http_client(address)?.get(url.clone()).timeout(CONNECT_TIMEOUT);
+    let request = http_client(address, trust)?.get(url.clone()).timeout(CONNECT_TIMEOUT);
     let body = body(&url, send(&url, request).await?, MAX_PROBLEM_BYTES).await?;
     String::from_utf8(body).map_err(|error| Error::Unexpected { url, reason: error.to_string() })
 }
 
 /// Redirects are not followed: a token is for the address that the user named. What is on this
 /// machine is not asked for through a proxy.
-fn http_client(address: &Address) -> Result<reqwest::Client, Error> {
+fn http_client(address: &Address, trust: &Trust) -> Result<reqwest::Client, Error> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("trace/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT);
     let builder = if address.is_loopback() { builder.no_proxy() } else { builder };
-    builder.build().map_err(|error| Error::transport(&address.join(&[]), &error))
+    let built = trust.added_to(builder).and_then(reqwest::ClientBuilder::build);
+    built.map_err(|error| Error::transport(&address.join(&[]), &error))
 }
 
 /// Sends a request; an answer that is not a success becomes an error.

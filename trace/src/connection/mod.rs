@@ -16,6 +16,7 @@ use std::{
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use trace_contracts::Secret;
+use trace_plane::{Trust, tls::TrustError};
 
 pub use self::address::{Address, InvalidAddress};
 
@@ -70,6 +71,9 @@ pub enum Error {
     /// The address is not one.
     #[error(transparent)]
     Address(#[from] InvalidAddress),
+    /// The file of `TRACE_CA_FILE` holds no authorities.
+    #[error("TRACE_CA_FILE: {0}")]
+    Trust(#[from] TrustError),
     /// The token can't be sent.
     #[error(
         "the token holds characters that no token has: check TRACE_TOKEN, or start `trace up` again to write a new one"
@@ -84,6 +88,8 @@ pub struct Connection {
     pub address: Address,
     /// As whom.
     pub token: Secret<String>,
+    /// Whose certificates are believed.
+    pub trust: Trust,
 }
 
 /// What the environment says. Empty variables count as absent.
@@ -93,6 +99,8 @@ pub struct Environment {
     pub url: Option<String>,
     /// `TRACE_TOKEN`.
     pub token: Option<Secret<String>>,
+    /// `TRACE_CA_FILE`: authorities (PEM) that are believed beside the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `<data-dir>/connection.json`.
@@ -109,7 +117,11 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is where the command line reads its environment")]
     pub fn read() -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        Self { url: variable("TRACE_URL"), token: variable("TRACE_TOKEN").map(Secret::new) }
+        Self {
+            url: variable("TRACE_URL"),
+            token: variable("TRACE_TOKEN").map(Secret::new),
+            ca_file: variable("TRACE_CA_FILE").map(PathBuf::from),
+        }
     }
 }
 
@@ -120,11 +132,12 @@ impl Connection {
     /// # Errors
     /// Says what to set or start; see [`Error`].
     pub fn find(data_dir: &Path, environment: &Environment) -> Result<Self, Error> {
+        let trust = Trust::read(environment.ca_file.as_deref())?;
         let connection = match (&environment.url, &environment.token) {
-            (Some(url), Some(token)) => Self { address: url.parse()?, token: token.clone() },
+            (Some(url), Some(token)) => Self { address: url.parse()?, token: token.clone(), trust },
             (Some(_), None) => return Err(Error::NoToken),
-            (None, Some(token)) => Self { token: token.clone(), ..Self::read(data_dir)? },
-            (None, None) => Self::read(data_dir)?,
+            (None, Some(token)) => Self { token: token.clone(), trust, ..Self::read(data_dir)? },
+            (None, None) => Self { trust, ..Self::read(data_dir)? },
         };
         connection.with_clean_token()
     }
@@ -173,7 +186,7 @@ impl Connection {
         };
         let file: File = serde_json::from_slice(&unverified)
             .map_err(|error| Error::Malformed { path, reason: error.to_string() })?;
-        Ok(Self { address: file.url.parse()?, token: file.token })
+        Ok(Self { address: file.url.parse()?, token: file.token, trust: Trust::default() })
     }
 
     fn with_clean_token(self) -> Result<Self, Error> {
@@ -205,7 +218,8 @@ mod tests {
     use super::*;
 
     fn environment(url: Option<&str>, token: Option<&str>) -> Environment {
-        Environment { url: url.map(str::to_owned), token: token.map(|t| Secret::new(t.to_owned())) }
+        let token = token.map(|t| Secret::new(t.to_owned()));
+        Environment { url: url.map(str::to_owned), token, ca_file: None }
     }
 
     fn folder() -> tempfile::TempDir {
@@ -213,6 +227,7 @@ mod tests {
         Connection {
             address: "http://127.0.0.1:7070".parse().unwrap(),
             token: Secret::new("of-the-folder".to_owned()),
+            trust: Trust::default(),
         }
         .write(folder.path())
         .unwrap();
@@ -231,6 +246,15 @@ mod tests {
             assert_eq!(found.address.to_string(), address);
             assert_eq!(found.token.expose(), shown);
         }
+    }
+
+    #[test]
+    fn an_authority_of_ones_own_has_to_be_there() {
+        let folder = folder();
+        let ca_file = Some(folder.path().join("authority.pem"));
+        let found = Connection::find(folder.path(), &Environment { ca_file, ..Environment::default() });
+        let said = found.unwrap_err().to_string();
+        assert!(said.contains("TRACE_CA_FILE") && said.contains("authority.pem"), "{said}");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use trace_contracts::{
 };
 
 pub use self::inspection::Inspection;
+use trace_plane::Trust;
+
 use crate::{client, connection::Address};
 
 /// Where a platform publishes the keys that sign capabilities.
@@ -83,13 +85,13 @@ impl Unverified {
     }
 
     /// Verifies it with the keys that the platform at `address` publishes.
-    pub async fn verify(&self, address: &Address) -> Verification {
+    pub async fn verify(&self, address: &Address, trust: &Trust) -> Verification {
         let path = match self.kind() {
             "capability" => CAPABILITY_KEYS,
             "user" => USER_KEYS,
             _ => return Verification::not_verified("it is of no kind that the platform signs".to_owned()),
         };
-        match client::public_document(address, &path).await {
+        match client::public_document(address, trust, &path).await {
             Ok(jwks) => self.verify_with(&jwks, address.join(&path).as_str()),
             Err(error) => Verification::not_verified(format!("its issuer's keys can't be had: {error}")),
         }

@@ -142,7 +142,7 @@ pub async fn run(options: Options) -> Result<(), Error> {
         files: None,
         inputs: Some(inputs),
         env: environment(),
-        upstreams: Upstreams { query: Some(engine.address), ..Upstreams::default() },
+        upstreams: Upstreams { query: Some(engine.address.into()), ..Upstreams::default() },
         resources: RESOURCES,
         timeout: TIMEOUT,
         work_dir: subfolder(work.path(), "run")?,

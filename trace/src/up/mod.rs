@@ -14,7 +14,10 @@ use std::{io, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use tokio::time::{MissedTickBehavior, interval};
 use trace_contracts::{Name, Secret};
-use trace_plane::telemetry::{self, Format};
+use trace_plane::{
+    Trust,
+    telemetry::{self, Format},
+};
 
 use self::{data_dir::DataDir, issuer::LocalIssuer, platform::Platform, signals::StopSignals};
 use crate::{
@@ -131,7 +134,7 @@ fn write_tokens(
     let first = issuer.write_admins(&options.orgs, &data.folder("tokens")?)?;
     let token = first.unwrap_or_else(|| Secret::new(String::new()));
     let address = format!("http://{address}").parse().map_err(connection::Error::from)?;
-    Ok(Connection { address, token }.write(data.path())?)
+    Ok(Connection { address, token, trust: Trust::default() }.write(data.path())?)
 }
 
 /// Runs until a signal comes, or a part of the platform ends by itself.

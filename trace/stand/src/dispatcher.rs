@@ -8,7 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use trace_contracts::{Name, Secret};
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
-    config::{Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer},
     identity::Kind,
     start,
 };
@@ -46,6 +46,9 @@ impl Dispatcher {
         let config = Config {
             database_url: Secret::new(database.to_owned()),
             database_connections: 16,
+            unverified_database: Default::default(),
+            transport: Default::default(),
+            ready_file: None,
             listen: Listen { users: any, tasks: any, workers: any },
             key_dir: folder.join("keys"),
             capability_issuer: CAPABILITY_ISSUER.to_owned(),
@@ -58,8 +61,10 @@ impl Dispatcher {
                 endpoint: Some(store.endpoint().clone()),
                 region: REGION.to_owned(),
                 bucket: BUCKET.to_owned(),
-                access_key_id: root.access_key_id,
-                secret_access_key: root.secret_access_key,
+                keys: Some(StoreKeys {
+                    access_key_id: root.access_key_id,
+                    secret_access_key: root.secret_access_key,
+                }),
             },
             credentials: trace_dispatcher::credentials::Source::None,
             egress: trace_dispatcher::config::Egress::None,

@@ -25,7 +25,7 @@ pub use self::{
     download::Download,
     query_service::QueryService,
     sessions::Sessions,
-    users::Issuer,
+    users::{ISSUER, Issuer},
 };
 
 /// The bucket of the object store.

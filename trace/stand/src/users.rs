@@ -23,7 +23,10 @@ pub struct Issuer {
 
 impl Issuer {
     /// Starts one with its key in `folder`.
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When the key can't be made or no port is free.
+    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         let key = SigningKey::open(folder)?;
         let jwks_file = folder.join("jwks.json");
         std::fs::write(&jwks_file, key.jwks())?;
@@ -35,11 +38,15 @@ impl Issuer {
         Ok(Self { key, jwks_file, jwks_url })
     }
 
-    pub(crate) fn jwks_file(&self) -> &Path {
+    /// Where its public keys lie.
+    #[must_use]
+    pub fn jwks_file(&self) -> &Path {
         &self.jwks_file
     }
 
-    pub(crate) fn jwks_url(&self) -> &str {
+    /// Where it serves them.
+    #[must_use]
+    pub fn jwks_url(&self) -> &str {
         &self.jwks_url
     }
 

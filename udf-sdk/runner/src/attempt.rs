@@ -10,7 +10,7 @@ use trace_contracts::wire::{
 };
 use trace_surface::{
     folders,
-    forwarder::{self, Forwarders},
+    forwarder::{self, Forwarders, Way},
     output::{self, MAX_DEPTH, OutputDir, OutputLimits},
     routes::{DISPATCHER, Inside, OBJECT_STORE, QUERY},
 };
@@ -125,7 +125,7 @@ async fn forward(settings: &Settings) -> Result<Forwarders, Trouble> {
         let failed = |error| Trouble::Way(url.clone(), error);
         let upstream = forwarder::resolve(url).await.map_err(failed)?;
         let listener = TcpListener::bind(("127.0.0.1", inside.port)).map_err(failed)?;
-        routes.push((OwnedFd::from(listener), upstream));
+        routes.push((OwnedFd::from(listener), Way::Bytes(upstream.into())));
     }
     Forwarders::start(routes).map_err(|error| Trouble::Way(settings.task_api.clone(), error))
 }

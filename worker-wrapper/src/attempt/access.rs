@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 
 use crate::{
-    backoff::{DISPATCHER_AWAY, Patience},
+    backoff::{DISPATCHER_AWAY, Retrying},
     task_api::{Authority, NoAccess, OutputAccess},
 };
 
@@ -54,7 +54,7 @@ impl<'a> Access<'a> {
         if let Some(held) = known.as_ref().filter(|held| now < held.renew_at) {
             return Ok(Arc::clone(&held.access));
         }
-        let mut patience = Patience::new(self.patience);
+        let mut retrying = Retrying::new(self.patience);
         loop {
             match (self.source.access().await, &known) {
                 (Ok(access), _) => {
@@ -69,7 +69,7 @@ impl<'a> Access<'a> {
                     return Ok(Arc::clone(&held.access));
                 }
                 // An hour's work is not thrown away because a dispatcher restarts.
-                (Err(error), _) if error.is_passing() && patience.again().await => {
+                (Err(error), _) if error.is_passing() && retrying.again().await => {
                     tracing::warn!(%error, "no keys for an attempt's outputs yet; asking again");
                 }
                 (Err(error), _) => return Err(error),

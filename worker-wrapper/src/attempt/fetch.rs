@@ -13,7 +13,7 @@ use trace_contracts::{
 use trace_controls::{Protection, stands};
 
 use crate::{
-    backoff::{Backoff, DISPATCHER_AWAY, Patience},
+    backoff::{Backoff, DISPATCHER_AWAY, Retrying},
     cache::{self, Cache, Entry, Form},
     dispatcher::{self, Dispatcher},
 };
@@ -66,7 +66,7 @@ async fn download(dispatcher: &Dispatcher, org: OrgId, blob: Blob, path: &Path) 
     if blob.size > BLOB_BYTES {
         return Err(Error::TooLarge(blob));
     }
-    let mut patience = Patience::new(DISPATCHER_AWAY);
+    let mut retrying = Retrying::new(DISPATCHER_AWAY);
     let mut backoff = Backoff::default();
     let mut tries_left = TRIES;
     loop {
@@ -75,7 +75,7 @@ async fn download(dispatcher: &Dispatcher, org: OrgId, blob: Blob, path: &Path) 
             Err(error) => error,
         };
         let again = match &error {
-            Error::Dispatcher(_, error) => error.is_passing() && patience.again().await,
+            Error::Dispatcher(_, error) => error.is_passing() && retrying.again().await,
             // A body that was cut or mixed up on the way looks like content that lies.
             Error::Broken(..) | Error::Mismatch(_) if tries_left > 1 => {
                 tries_left -= 1;

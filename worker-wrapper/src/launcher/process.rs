@@ -4,7 +4,8 @@ use std::{fs::File, net::SocketAddr};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
-use trace_surface::forwarder;
+use trace_plane::Trust;
+use trace_surface::forwarder::{self, Upstream};
 use url::Url;
 
 use super::{Ended, Error, Launched, Launcher, Order, OutputError, OutputFile, Outputs};
@@ -34,7 +35,7 @@ impl ProcessLauncher {
     /// # Errors
     /// As [`Launcher::launch`].
     pub async fn prepare(&self, order: Order) -> Result<(), Error> {
-        self.sandbox.prepare(&confinement(order, self.upstreams)).await.map_err(explain)
+        self.sandbox.prepare(&confinement(order, self.upstreams.clone())).await.map_err(explain)
     }
 
     /// Tries the sandbox out and finds the addresses of what tasks may reach.
@@ -42,10 +43,14 @@ impl ProcessLauncher {
     /// # Errors
     /// When this machine can't confine tasks, or a configured address can't be resolved.
     pub async fn start(config: &Config) -> Result<Self, worker::Error> {
+        let trust = Trust::read(config.ca_file.as_deref())?;
+        let service = async |url: &Url| -> Result<Upstream, worker::Error> {
+            Ok(Upstream { address: resolve(url).await?, tls: trust.connector(url)? })
+        };
         let upstreams = Upstreams {
-            dispatcher: Some(resolve(&config.task_api).await?),
-            query: Some(resolve(&config.query).await?),
-            object_store: Some(resolve(&config.object_store.endpoint).await?),
+            dispatcher: Some(service(&config.task_api).await?),
+            query: Some(service(&config.query).await?),
+            object_store: Some(service(&config.object_store.endpoint).await?),
             egress: match &config.egress {
                 Some(gateway) => Some(resolve(gateway).await?),
                 None => None,
@@ -66,7 +71,7 @@ async fn resolve(url: &Url) -> Result<SocketAddr, worker::Error> {
 #[async_trait]
 impl Launcher for ProcessLauncher {
     async fn launch(&self, order: Order) -> Result<Launched, Error> {
-        let confinement = confinement(order, self.upstreams);
+        let confinement = confinement(order, self.upstreams.clone());
         let Confined { stdout, stderr, process } = self.sandbox.launch(confinement).await.map_err(explain)?;
         let killer = process.killer();
         let ended = async move {

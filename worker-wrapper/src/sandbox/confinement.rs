@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use trace_contracts::wire::worker::Resources;
 use trace_surface::{
-    forwarder::Way,
+    forwarder::{Upstream, Way},
     proxy::{EgressTokens, Gateway},
     routes::{DISPATCHER, Inside, OBJECT_STORE, OUTSIDE, QUERY},
 };
@@ -85,14 +85,14 @@ pub enum Program {
 }
 
 /// The only addresses that can be reached from inside, each behind a loopback port of its own.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Upstreams {
     /// The dispatcher's listener for tasks; `TRACE_DISPATCHER_URL` inside.
-    pub dispatcher: Option<SocketAddr>,
+    pub dispatcher: Option<Upstream>,
     /// The query service; `TRACE_QUERY_URL` inside.
-    pub query: Option<SocketAddr>,
+    pub query: Option<Upstream>,
     /// The object store; `AWS_ENDPOINT_URL_S3` inside.
-    pub object_store: Option<SocketAddr>,
+    pub object_store: Option<Upstream>,
     /// The egress gateway; `HTTPS_PROXY` and `HTTP_PROXY` inside. Only code that has tokens for it finds it.
     pub egress: Option<SocketAddr>,
 }
@@ -109,8 +109,8 @@ pub(super) struct Route {
 impl Confinement {
     /// What can be reached, as far as it is there. The way out is for those alone who have tokens for it.
     pub(super) fn routes(&self) -> Vec<Route> {
-        let Upstreams { dispatcher, query, object_store, egress } = self.upstreams;
-        let bytes = |upstream: Option<SocketAddr>| upstream.map(Way::Bytes);
+        let Upstreams { dispatcher, query, object_store, egress } = &self.upstreams;
+        let bytes = |upstream: &Option<Upstream>| upstream.clone().map(Way::Bytes);
         let outside = egress.zip(self.egress.clone());
         let outside = outside.map(|(address, tokens)| Way::Outside(Gateway { address, tokens }));
         [

@@ -66,7 +66,8 @@ mod tests {
     #[test]
     fn nothing_but_the_listed_variables_is_passed() {
         let given = [("TRACE_TASK".to_owned(), "t1".to_owned())];
-        let route = Route { inside: QUERY, way: Way::Bytes("127.0.0.1:9".parse().unwrap()) };
+        let to: std::net::SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let route = Route { inside: QUERY, way: Way::Bytes(to.into()) };
         let built = build(&given, &[route], "/trace/python").unwrap();
         insta::assert_debug_snapshot!(built);
     }

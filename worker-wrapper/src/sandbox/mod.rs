@@ -59,6 +59,7 @@ pub use exit::Exit;
 pub use process::{Confined, Ended, Killer, Process};
 pub use runtime::Runtime;
 pub use step::Step;
+pub use trace_surface::forwarder::Upstream;
 #[cfg(fuzzing)]
 pub use trace_surface::forwarder::forward;
 pub use trace_surface::output::{Error as OutputError, OutputDir, OutputFile, OutputLimits};

@@ -94,6 +94,9 @@ pub fn config(dispatcher: &Dispatcher, work_dir: std::path::PathBuf) -> Config {
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
         launcher: LauncherSettings::Process,
+        transport: Default::default(),
+        ready_file: None,
+        ca_file: None,
         sandbox: SandboxSettings::default(),
     }
 }

@@ -2,6 +2,8 @@
 //! real HTTP; and the sandbox against programs that mean harm.
 
 mod attempts;
+#[path = "../../../contracts/plane/tests/it/authority.rs"]
+mod authority;
 mod dispatcher;
 mod fake_launcher;
 mod faults;

@@ -35,7 +35,11 @@ impl Failure {
         error: &SdkError<AssumeRoleError, R>,
     ) -> Self {
         let Some(answer) = error.as_service_error() else {
-            return Self::Passing(DisplayErrorContext(error).to_string());
+            let failure = trace_aws::Failure::of("STS", "AssumeRole", error);
+            return match failure.kind() {
+                trace_aws::Kind::Identity => Self::OwnKeys(failure.to_string()),
+                _ => Self::Passing(DisplayErrorContext(error).to_string()),
+            };
         };
         let message = answer.message().unwrap_or("no reason given").chars().take(300).collect::<String>();
         // The models of AWS and of those who imitate it name some errors with the suffix, some without.
@@ -82,7 +86,7 @@ impl Failure {
                 "the dispatcher may not assume {role}: allow `sts:AssumeRole` to its identity, allow that identity in the role's trust policy, and check `external_id` ({said})"
             )),
             Self::OwnKeys(said) => Error::Setup(format!(
-                "STS does not accept the dispatcher's own keys: check `object_store.access_key_id` and its secret, and the machine's clock ({said})"
+                "STS does not accept the dispatcher's own identity: check `object_store.access_key_id` and its secret where they are set, the task's role where they are not, and the machine's clock ({said})"
             )),
             Self::Region(said) => Error::Setup(format!(
                 "STS is not active in this region: activate it in the account's settings, or set `credentials.sts.region` ({said})"

@@ -12,7 +12,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_credential_types::Credentials;
 use aws_sdk_sts::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
@@ -101,14 +100,7 @@ impl Sts {
     /// A client of STS. Nothing is sent yet.
     #[must_use]
     pub fn new(config: &Config, identity: &ObjectStore) -> Self {
-        let region = config.region.as_ref().unwrap_or(&identity.region).clone();
-        let keys = Credentials::new(
-            identity.access_key_id.clone(),
-            identity.secret_access_key.expose().clone(),
-            None,
-            None,
-            "configuration",
-        );
+        let region = Region::new(config.region.as_ref().unwrap_or(&identity.region).clone());
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(TRY)
             .operation_attempt_timeout(TRY)
@@ -116,8 +108,8 @@ impl Sts {
             .build();
         let mut builder = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(region))
-            .credentials_provider(keys)
+            .credentials_provider(trace_aws::identity(identity.keys.as_ref(), region.clone()))
+            .region(region)
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard().with_max_attempts(TRIES).with_initial_backoff(PAUSE));
         if let Some(endpoint) = &config.endpoint {

@@ -95,8 +95,8 @@ pub(super) async fn redeem(
 }
 
 async fn order(app: &App, lease: LeaseRow) -> Reply<RedeemReply> {
-    let bucket = &app.config.object_store.bucket;
-    let granted = grants::of_leases(&app.db, &app.core.facts, bucket, vec![lease]).await?;
+    let (bucket, way_out) = (&app.config.object_store.bucket, app.config.egress);
+    let granted = grants::of_leases(&app.db, &app.core.facts, bucket, way_out, vec![lease]).await?;
     let [granted]: [Granted; 1] = granted.try_into().map_err(|_| invalid())?;
     let launch = launch_spec(&granted)?;
     let signer = app.minter.signer(&mut *app.db.acquire().await.map_err(db::Error::from)?).await?;

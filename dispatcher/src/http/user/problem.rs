@@ -78,8 +78,8 @@ impl From<blobs::Error> for Refusal {
             E::TooLarge => ErrorCode::PayloadTooLarge,
             E::WrongHash { .. } | E::Interrupted => ErrorCode::BadRequest,
             E::Busy => ErrorCode::TooManyRequests,
-            E::Store(_) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the object store failed");
+            E::Store(cause) => {
+                tracing::error!(error = %cause, "the object store failed");
                 ErrorCode::Unavailable
             }
         };

@@ -30,19 +30,19 @@ const MAX_REQUESTS: usize = 64;
 /// One request's items, answered one by one, or with the error that all of them share.
 type Group<I, O> = Batcher<Vec<I>, Result<Vec<O>, Arc<task::Error>>>;
 
-/// What a claim was given, and who signs its tokens; nobody where it was given nothing.
+/// What a claim was given, and who signs its tokens.
 #[derive(Debug)]
 pub struct Taken {
-    /// The leases.
+    /// The leases; at least one.
     pub leases: Vec<LeaseRow>,
     /// Asked for after the leases were there; see [`Minter::signer`].
-    pub signer: Option<Signer>,
+    pub signer: Signer,
 }
 
 /// A group commit for each kind of request; cheap to clone.
 #[derive(Clone)]
 pub struct Batches {
-    claims: Group<Claim, Taken>,
+    claims: Group<Claim, Option<Taken>>,
     heartbeats: Group<ShownFence, HeartbeatVerdict>,
     cuts: Group<ShownFence, Option<LeaseRow>>,
     completions: Group<Ended, CompleteVerdict>,
@@ -100,11 +100,11 @@ impl Batches {
         }
     }
 
-    /// Takes a claim.
+    /// Takes a claim; nothing is ready where it answers none.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim(&self, claim: Claim) -> Reply<Taken> {
+    pub async fn claim(&self, claim: Claim) -> Reply<Option<Taken>> {
         let mut taken = self.claims.submit(vec![claim]).await?.map_err(shared)?;
         taken.pop().ok_or_else(|| Refusal::from(Unanswered))
     }
@@ -135,7 +135,7 @@ impl Batches {
 }
 
 /// Claims together, and the key that signs asked for once for all of them.
-async fn take(core: &Core, minter: &Minter, claims: &[Claim]) -> Result<Vec<Taken>, task::Error> {
+async fn take(core: &Core, minter: &Minter, claims: &[Claim]) -> Result<Vec<Option<Taken>>, task::Error> {
     let mut ids = core.attempt_ids.reserve(&core.db, task::claim::most(claims)).await?;
     let mut conn = core.db.acquire().await?;
     let at_once = task::claim::claim_at_once(&mut conn, &core.limits, &mut ids, claims).await?;
@@ -149,11 +149,13 @@ async fn take(core: &Core, minter: &Minter, claims: &[Claim]) -> Result<Vec<Take
         }
     };
     drop(ids);
-    let signer = match leases.iter().all(Vec::is_empty) {
-        true => None,
-        false => Some(minter.signer(&mut conn).await?),
-    };
-    Ok(leases.into_iter().map(|leases| Taken { leases, signer: signer.clone() }).collect())
+    if leases.iter().all(Vec::is_empty) {
+        return Ok(leases.into_iter().map(|_| None).collect());
+    }
+    let signer = minter.signer(&mut conn).await?;
+    let taken =
+        |leases: Vec<LeaseRow>| (!leases.is_empty()).then(|| Taken { leases, signer: signer.clone() });
+    Ok(leases.into_iter().map(taken).collect())
 }
 
 fn shared(error: Arc<task::Error>) -> Refusal {

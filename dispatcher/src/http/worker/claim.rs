@@ -42,8 +42,8 @@ pub(super) async fn claim(
     let claim = Claim { worker, claim: request.claim_id, max: request.max.min(most), only: request.tasks };
     let taken = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;
     let leases = match taken {
-        Some(Taken { leases: rows, signer: Some(signer) }) => leases(&app, rows, &signer).await?,
-        _ => Vec::new(),
+        Some(Taken { leases: rows, signer }) => leases(&app, rows, &signer).await?,
+        None => Vec::new(),
     };
     Ok(Json(ClaimReply { leases }))
 }
@@ -55,8 +55,8 @@ async fn wait(app: &App, claim: Claim, wait: Duration) -> Reply<Option<Taken>> {
     loop {
         ready.mark_unchanged();
         let taken = app.batches.claim(claim.clone()).await?;
-        if !taken.leases.is_empty() || claim.max == 0 || Instant::now() >= deadline {
-            return Ok(Some(taken));
+        if taken.is_some() || claim.max == 0 || Instant::now() >= deadline {
+            return Ok(taken);
         }
         tokio::select! {
             () = app.shutdown.cancelled() => return Ok(None),

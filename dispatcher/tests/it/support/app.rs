@@ -16,7 +16,7 @@ use trace_contracts::{
 };
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, bootstrap,
-    config::{Egress, Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Egress, Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer},
     credentials::{QueryServiceOnly, Source},
     identity::Kind,
     start,
@@ -66,6 +66,9 @@ impl TestApp {
         let config = Config {
             database_url: Secret::new(postgres::fresh_database().await),
             database_connections: 8,
+            unverified_database: Default::default(),
+            transport: Default::default(),
+            ready_file: None,
             listen: Listen { users: local, tasks: local, workers: local },
             key_dir: folder.path().join("keys"),
             capability_issuer: CAPABILITY_ISSUER.to_owned(),
@@ -78,8 +81,10 @@ impl TestApp {
                 endpoint: Some(endpoint),
                 region: "us-east-1".to_owned(),
                 bucket: "trace".to_owned(),
-                access_key_id: "test".to_owned(),
-                secret_access_key: Secret::new("test".to_owned()),
+                keys: Some(StoreKeys {
+                    access_key_id: "test".to_owned(),
+                    secret_access_key: Secret::new("test".to_owned()),
+                }),
             },
             keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
             credentials: Source::None,
@@ -182,6 +187,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client of any address.
+    pub fn at(http: &reqwest::Client, base: &str, token: &str) -> Self {
+        Self { http: http.clone(), base: base.to_owned(), token: Some(token.to_owned()) }
+    }
+
     /// A request to be filled in.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));

@@ -9,10 +9,15 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
+
+use super::s3::access_key;
+
+/// Beside the parameters: the access key that signed the request.
+pub const SIGNED_BY: &str = "signed by";
 
 /// The parameters of one request.
 pub type Asked = BTreeMap<String, String>;
@@ -48,8 +53,9 @@ impl FakeSts {
     }
 }
 
-async fn answer(State(fake): State<FakeSts>, body: Bytes) -> Response {
-    let asked: Asked = url::form_urlencoded::parse(&body).into_owned().collect();
+async fn answer(State(fake): State<FakeSts>, headers: HeaderMap, body: Bytes) -> Response {
+    let mut asked: Asked = url::form_urlencoded::parse(&body).into_owned().collect();
+    asked.extend(access_key(&headers).map(|key| (SIGNED_BY.to_owned(), key)));
     let seconds: i64 = asked["DurationSeconds"].parse().unwrap();
     fake.asked.lock().unwrap().push(asked);
     let refusal = fake.refusals.lock().unwrap().pop_front();

@@ -3,12 +3,15 @@
 
 pub mod adapters;
 pub mod app;
+#[path = "../../../../contracts/plane/tests/it/authority.rs"]
+pub mod authority;
 pub mod dags;
 pub mod fake_sts;
 pub mod grants;
 pub mod iam;
 pub mod platform;
 pub mod postgres;
+pub mod program;
 pub mod s3;
 pub mod seaweed;
 pub mod users;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use trace_contracts::{OrgId, RunId, Secret, UserId};
 use trace_dispatcher::{
     Adapters, Addresses, App, Config, CredentialMinter, Error, bootstrap,
-    config::{Egress, Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer},
+    config::{Egress, Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer},
     credentials::Source,
     identity::Kind,
     keys::SigningKey,
@@ -98,6 +98,9 @@ impl Platform {
         let config = Config {
             database_url: Secret::new(url.clone()),
             database_connections: 12,
+            unverified_database: Default::default(),
+            transport: Default::default(),
+            ready_file: None,
             listen: Listen { users: loopback, tasks: loopback, workers: loopback },
             key_dir: dir.path().join("keys"),
             capability_issuer: CAPABILITY_ISSUER.to_owned(),
@@ -110,8 +113,10 @@ impl Platform {
                 endpoint: options.object_store.map(|url| url.parse().unwrap()),
                 region: "us-east-1".to_owned(),
                 bucket: "trace".to_owned(),
-                access_key_id: "test".to_owned(),
-                secret_access_key: Secret::new("test".to_owned()),
+                keys: Some(StoreKeys {
+                    access_key_id: "test".to_owned(),
+                    secret_access_key: Secret::new("test".to_owned()),
+                }),
             },
             keys: Keys { platform_org: Some("main".parse().unwrap()), ..Keys::default() },
             credentials: Source::None,

@@ -16,7 +16,10 @@ use axum::{
 
 /// What the store holds, by key.
 #[derive(Debug, Clone, Default)]
-pub struct FakeS3(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+pub struct FakeS3 {
+    objects: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    signers: Arc<Mutex<Vec<String>>>,
+}
 
 impl FakeS3 {
     /// Serves a new store; answers it and its address.
@@ -36,17 +39,23 @@ impl FakeS3 {
 
     /// The content of a key.
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.0.lock().expect("no test panics while it holds this").get(key).cloned()
+        self.objects.lock().expect("no test panics while it holds this").get(key).cloned()
     }
 
     /// Puts content at a key, as a task does.
     pub fn put(&self, key: &str, content: &[u8]) {
-        self.0.lock().expect("no test panics while it holds this").insert(key.to_owned(), content.to_vec());
+        let mut objects = self.objects.lock().expect("no test panics while it holds this");
+        objects.insert(key.to_owned(), content.to_vec());
     }
 
     /// Every key.
     pub fn keys(&self) -> Vec<String> {
-        self.0.lock().expect("no test panics while it holds this").keys().cloned().collect()
+        self.objects.lock().expect("no test panics while it holds this").keys().cloned().collect()
+    }
+
+    /// The access keys that signed what was written since the last call.
+    pub fn take_signers(&self) -> Vec<String> {
+        std::mem::take(&mut *self.signers.lock().expect("no test panics while it holds this"))
     }
 }
 
@@ -60,11 +69,19 @@ async fn write(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    store.signers.lock().expect("no test panics while it holds this").extend(access_key(&headers));
     let chunked = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "aws-chunked");
     let content = if chunked { unchunked(&body) } else { body.to_vec() };
     let etag = etag(&content);
     store.put(&key, &content);
     [(header::ETAG, etag)].into_response()
+}
+
+/// Who has signed a request: `Credential=KEY/…` of its `Authorization`.
+pub fn access_key(headers: &HeaderMap) -> Option<String> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split('/').next().map(ToOwned::to_owned)
 }
 
 /// Takes the framing off: sizes in hexadecimal, each followed by so many bytes, until a 0.

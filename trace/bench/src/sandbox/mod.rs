@@ -165,9 +165,9 @@ impl Scene {
         let upstreams = [listener()?, listener()?, listener()?];
         let address = |n: usize| -> anyhow::Result<SocketAddr> { Ok(upstreams[n].local_addr()?) };
         let reachable = Upstreams {
-            dispatcher: Some(address(0)?),
-            query: Some(address(1)?),
-            object_store: Some(address(2)?),
+            dispatcher: Some(address(0)?.into()),
+            query: Some(address(1)?.into()),
+            object_store: Some(address(2)?.into()),
             egress: None,
         };
         // It prepares nothing by itself: when is decided here, so that nothing else runs meanwhile.

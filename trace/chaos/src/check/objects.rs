@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::PgConnection;
 use trace_contracts::{Manifest, PartitionKey, S3Prefix};
 use trace_dispatcher::{
-    config::ObjectStore,
+    config::{ObjectStore, StoreKeys},
     objects::Objects,
     outputs::{OutputLister as _, S3Lister},
 };
@@ -39,8 +39,10 @@ pub async fn objects(
             endpoint: Some(store.endpoint.parse()?),
             region: REGION.to_owned(),
             bucket: BUCKET.to_owned(),
-            access_key_id: store.access_key_id.clone(),
-            secret_access_key: store.secret_access_key.clone(),
+            keys: Some(StoreKeys {
+                access_key_id: store.access_key_id.clone(),
+                secret_access_key: store.secret_access_key.clone(),
+            }),
         }),
         10_000,
     );

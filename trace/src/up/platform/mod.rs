@@ -143,9 +143,9 @@ impl Platform {
         let launcher = ProcessLauncher::new(
             sandbox,
             Upstreams {
-                dispatcher: Some(listeners.tasks.address),
-                query: Some(listeners.queries.address),
-                object_store: Some(ground.object_store_address()?),
+                dispatcher: Some(listeners.tasks.address.into()),
+                query: Some(listeners.queries.address.into()),
+                object_store: Some(ground.object_store_address()?.into()),
                 egress: Some(listeners.egress.address),
             },
         );

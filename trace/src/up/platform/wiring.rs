@@ -42,11 +42,15 @@ pub(super) fn dispatcher(
     ground: &Ground,
     listeners: &Listeners,
 ) -> Result<trace_dispatcher::Config, data_dir::Error> {
-    use trace_dispatcher::config::{Config, Jwks, Keys, Limits, Listen, ObjectStore, UserIssuer};
+    use trace_dispatcher::config::{Config, Jwks, Keys, Limits, Listen, ObjectStore, StoreKeys, UserIssuer};
     let RootCredentials { access_key_id, secret_access_key } = ground.object_store.root_credentials().clone();
     Ok(Config {
         database_url: Secret::new(ground.postgres.connect_options().to_url_lossy().to_string()),
         database_connections: DATABASE_CONNECTIONS,
+        unverified_database: Default::default(),
+        // The listeners are bound here, not by the dispatcher.
+        transport: Default::default(),
+        ready_file: None,
         listen: Listen {
             users: listeners.users.address,
             tasks: listeners.tasks.address,
@@ -63,8 +67,7 @@ pub(super) fn dispatcher(
             endpoint: Some(ground.object_store.endpoint().clone()),
             region: REGION.to_owned(),
             bucket: BUCKET.to_owned(),
-            access_key_id,
-            secret_access_key,
+            keys: Some(StoreKeys { access_key_id, secret_access_key }),
         },
         keys: Keys { platform_org: options.orgs.first().cloned(), ..Keys::default() },
         // Sessions are the embedded object store's.
@@ -93,6 +96,7 @@ pub(super) fn query_service(
         identity,
         capabilities: issuer(CAPABILITY_ISSUER, CAPABILITY_JWKS),
         capability_root: None,
+        ca_file: None,
         users: issuer(ISSUER, JWKS_PATH),
         store: Store {
             endpoint: Some(ground.object_store.endpoint().clone()),
@@ -119,6 +123,7 @@ pub(super) fn egress_gateway(
             issuer: CAPABILITY_ISSUER.to_owned(),
             jwks: listeners.users.url(CAPABILITY_JWKS),
         },
+        ca_file: None,
         capability_root: None,
         policy: options.egress_policy.clone(),
         dns_servers: Vec::new(),
@@ -152,6 +157,9 @@ pub(super) fn worker(
         drain_ms: DRAIN_MS,
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
+        transport: Default::default(),
+        ready_file: None,
+        ca_file: None,
         // The launcher is given, and has them already.
         launcher: LauncherSettings::Process,
         sandbox: SandboxSettings::default(),

@@ -39,7 +39,7 @@ use self::{
     tasks::Tasks,
 };
 use super::{Error, Launched, Launcher, Order, Staging};
-use crate::{backoff::Patience, dispatcher::Dispatcher};
+use crate::{backoff::Retrying, dispatcher::Dispatcher};
 
 pub use config::Config;
 
@@ -94,11 +94,11 @@ impl EcsLauncher {
     }
 
     async fn ticket(&self, fence: Fence) -> Result<TicketReply, Error> {
-        let mut patience = Patience::new(crate::backoff::DISPATCHER_AWAY);
+        let mut retrying = Retrying::new(crate::backoff::DISPATCHER_AWAY);
         loop {
             match self.dispatcher.ticket(fence).await {
                 Ok(reply) => return Ok(reply),
-                Err(error) if error.is_passing() && patience.again().await => {}
+                Err(error) if error.is_passing() && retrying.again().await => {}
                 Err(error) => return Err(Error::Machine(format!("asking for a launch ticket: {error}"))),
             }
         }
@@ -114,12 +114,12 @@ async fn run(
     size: Size,
     time: Duration,
 ) -> Result<Started, Error> {
-    let mut patience = Patience::new(time / 2);
+    let mut retrying = Retrying::new(time / 2);
     loop {
         rate.turn().await;
         match ecs.run(attempt, &ticket, size).await {
             Ok(arn) => return Ok(Started { ecs, arn }),
-            Err(error) if error.is_passing() && patience.again().await => {
+            Err(error) if error.is_passing() && retrying.again().await => {
                 tracing::warn!(%error, %attempt, "no task was started; trying again");
             }
             Err(error) => return Err(Error::Machine(error.to_string())),

@@ -15,7 +15,7 @@ use tokio::{
 };
 use trace_contracts::wire::worker::Resources;
 use trace_worker_wrapper::sandbox::{
-    Confined, Confinement, Ended, Exit, OutputDir, Program, Sandbox, SandboxConfig, Upstreams,
+    Confined, Confinement, Ended, Exit, OutputDir, Program, Sandbox, SandboxConfig, Upstream, Upstreams,
 };
 
 /// The sandbox that all tests of this binary share. It prepares nothing by itself, so that what is left
@@ -133,8 +133,8 @@ impl Task {
         self
     }
 
-    pub fn query(mut self, upstream: SocketAddr) -> Self {
-        self.confinement.upstreams.query = Some(upstream);
+    pub fn query(mut self, upstream: impl Into<Upstream>) -> Self {
+        self.confinement.upstreams.query = Some(upstream.into());
         self
     }
 
@@ -149,7 +149,7 @@ impl Task {
             env: Vec::new(),
             resources: Resources { cpu_millis: 1000, memory_bytes: 128 << 20, disk_bytes: 1 << 20 },
             timeout: Duration::from_secs(1),
-            upstreams: *upstreams,
+            upstreams: upstreams.clone(),
             egress: egress.clone(),
         }
     }

@@ -9,3 +9,4 @@ mod output;
 mod privileges;
 mod reach;
 mod spares;
+mod tls;
