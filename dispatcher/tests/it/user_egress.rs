@@ -235,6 +235,9 @@ async fn the_sweep_ends_what_another_dispatcher_left() {
     news.recv().await.unwrap();
     let over = exchange(&test, &lease.capability_token, Audience::Egress).await;
     assert_eq!(code(over).await, ErrorCode::Revoked);
+    // Not by its lease running out, which would come later.
+    let outcomes = sqlx::query_scalar("select outcome from attempts").fetch_all(&test.app.db).await;
+    assert_eq!(outcomes.unwrap(), ["egress_withdrawn".to_owned()]);
     let rules: Vec<EgressRuleInfo> = admin.get("/v1/egress").await;
     assert_eq!(rules.len(), 1, "{rules:?}");
 }
