@@ -235,6 +235,10 @@ async fn the_sweep_ends_what_another_dispatcher_left() {
     news.recv().await.unwrap();
     let over = exchange(&test, &lease.capability_token, Audience::Egress).await;
     assert_eq!(code(over).await, ErrorCode::Revoked);
+    // Not by its lease running out, which would come later.
+    let outcomes = sqlx::query_scalar("select outcome from attempts");
+    let outcomes: Vec<String> = outcomes.fetch_all(&test.app.db).await.unwrap();
+    assert_eq!(outcomes, ["egress_withdrawn"]);
     let rules: Vec<EgressRuleInfo> = admin.get("/v1/egress").await;
     assert_eq!(rules.len(), 1, "{rules:?}");
 }

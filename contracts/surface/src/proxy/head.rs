@@ -77,10 +77,10 @@ impl<'a> Head<'a> {
             if name.eq_ignore_ascii_case(AUTHORIZATION) {
                 continue;
             }
-            if let Some(found) = said_length(name, value, version)? {
-                if length.replace(found).is_some() {
-                    return Err(Bad::Length);
-                }
+            if let Some(found) = said_length(name, value, version)?
+                && length.replace(found).is_some()
+            {
+                return Err(Bad::Length);
             }
             kept.push(*line);
         }
