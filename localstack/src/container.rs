@@ -80,7 +80,7 @@ impl Image {
             "--cap-drop",
             "ALL",
         ]);
-        for shown in ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"] {
+        for shown in ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/ssl"] {
             command.args(["--ro-bind-try", shown, shown]);
         }
         let library = &self.python.library;
