@@ -58,7 +58,7 @@ start() {
     set +m
     port=$(free_port)
     ecs_endpoint="http://127.0.0.1:$port"
-    env -i PATH=/usr/bin:/bin HOME="$work/state" "$moto/bin/moto_server" -H 127.0.0.1 -p "$port" >"$work/moto.log" 2>&1 </dev/null &
+    env -i PATH=/usr/bin:/bin HOME="$work/state" "$moto/bin/python" -B localstack/serve_moto.py -H 127.0.0.1 -p "$port" >"$work/moto.log" 2>&1 </dev/null &
     ecs=$!
 }
 

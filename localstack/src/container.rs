@@ -3,6 +3,7 @@
 //! which nothing answers but what the test lets through.
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
@@ -79,7 +80,7 @@ impl Image {
             "--cap-drop",
             "ALL",
         ]);
-        for shown in ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"] {
+        for shown in ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/ssl"] {
             command.args(["--ro-bind-try", shown, shown]);
         }
         let library = &self.python.library;
@@ -104,7 +105,8 @@ impl Image {
         BufReader::new(stdout).read_line(&mut said).await?;
         ensure!(said == "up\n", "bubblewrap did not start the container");
         let outside = child.id().context("it has ended")?;
-        let reachable = reachable.to_vec();
+        // One service may stand for two.
+        let reachable = reachable.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
         let routes = tokio::task::spawn_blocking(move || listen_inside(outside, &reachable)).await??;
         let network = Forwarders::start(routes)?;
         stdin.write_all(b"go\n").await?;

@@ -55,10 +55,13 @@ impl Moto {
         let client = Client::new(&reached_at(&endpoint).sdk(PATIENCE));
         let cluster = format!("trace-{}", uuid::Uuid::new_v4().simple());
         client.create_cluster().cluster_name(&cluster).send().await?;
-        let runner = ContainerDefinition::builder().name("runner").image("runner").essential(true).build();
+        let runner = ContainerDefinition::builder().name("runner").image("runner").essential(true);
+        // moto adds up what containers ask for.
+        let runner = runner.cpu(256).memory(512).build();
         let register = client.register_task_definition().family(FAMILY).cpu("256").memory("512");
         let register = register.network_mode(NetworkMode::Awsvpc).container_definitions(runner);
         register.requires_compatibilities(Compatibility::Fargate).send().await?;
+        tasks_stay_as_they_are(&endpoint).await?;
         let subnet = subnet(&endpoint).await?;
         Ok(Self { endpoint, client, cluster, subnet })
     }
@@ -104,6 +107,16 @@ impl Moto {
             self.client.describe_tasks().cluster(&self.cluster).set_tasks(Some(arns)).send().await?;
         Ok(described.tasks.unwrap_or_default())
     }
+}
+
+/// Left to itself, moto moves a task on towards its end each time that it is described.
+async fn tasks_stay_as_they_are(endpoint: &Url) -> anyhow::Result<()> {
+    let transition = serde_json::json!({ "progression": "manual", "times": 1_000_000 });
+    let body = serde_json::json!({ "model_name": "ecs::task", "transition": transition });
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let call = http.post(endpoint.join("moto-api/state-manager/set-transition")?).json(&body);
+    call.send().await?.error_for_status()?;
+    Ok(())
 }
 
 /// One of the subnets that moto's account has from the start. Asked without a client of EC2, which takes minutes

@@ -1,7 +1,7 @@
 //! One UDF file, unchanged, in the process sandbox and in a container of its own: it sees the same, its ends are
 //! told in the same words, and the same is left of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use trace_localstack::Worker;
@@ -35,9 +35,13 @@ async fn one_udf_runs_unchanged_in_the_process_sandbox_and_in_a_container_of_its
 
     let (mut process, mut container) = (normal(in_process), normal(in_container));
     let (seen, there) = (take(&mut process), take(&mut container));
-    for key in seen.keys().chain(there.keys()) {
-        assert_eq!(seen.get(key), there.get(key), "{key}");
-    }
+    let keys: BTreeSet<&String> = seen.keys().chain(there.keys()).collect();
+    let differ: Vec<_> = keys
+        .into_iter()
+        .map(|key| (key, seen.get(key), there.get(key)))
+        .filter(|(_, seen, there)| seen != there)
+        .collect();
+    assert!(differ.is_empty(), "seen in the sandbox, and in the container: {differ:#?}");
     assert_eq!(process, container);
     assert_eq!(scene.log_of("before").await, scene.log_of("flights").await);
     assert!(matches!(&container["orphan"], End::Succeeded(files) if files.keys().eq(["early"])));

@@ -97,6 +97,7 @@ async fn tasks_of_attempts_that_are_over_are_swept() {
         let run = scene.moto.client.run_task().cluster(&scene.moto.cluster).task_definition("trace-udf");
         let vpc = aws_sdk_ecs::types::AwsVpcConfiguration::builder()
             .set_subnets(Some(scene.moto.config().unwrap().subnets))
+            .set_security_groups(Some(Vec::new()))
             .build()
             .unwrap();
         let network = aws_sdk_ecs::types::NetworkConfiguration::builder().awsvpc_configuration(vpc).build();

@@ -47,9 +47,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Closes whatever else this process was started with but its three standard streams: the code would inherit it.
+fn close_inherited() -> io::Result<()> {
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2) {
+        // That of the folder itself is closed by now.
+        let _closed = nix::unistd::close(descriptor);
+    }
+    Ok(())
+}
+
 /// Becomes itself again with an empty environment: the one that a process starts with stays readable in
 /// `/proc` for as long as it lives, and this one holds the ticket.
 fn start_anew() -> Result<(), run::Error> {
+    close_inherited().map_err(run::Error::Start)?;
     let settings = Settings::from_environment()?;
     let (reader, mut writer) = io::pipe().map_err(run::Error::Start)?;
     writer.write_all(settings.to_json().as_bytes()).map_err(run::Error::Start)?;

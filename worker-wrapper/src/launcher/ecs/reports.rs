@@ -24,6 +24,8 @@ pub(super) struct Reports {
     stderr: DuplexStream,
     taken: u64,
     stage: Stage,
+    /// The last report, once it is here: it may come with the news that the ticket was redeemed.
+    ended: Option<RunnerExit>,
 }
 
 impl Reports {
@@ -33,7 +35,7 @@ impl Reports {
         stdout: DuplexStream,
         stderr: DuplexStream,
     ) -> Self {
-        Self { dispatcher, fence, stdout, stderr, taken: 0, stage: Stage::Ticketed }
+        Self { dispatcher, fence, stdout, stderr, taken: 0, stage: Stage::Ticketed, ended: None }
     }
 
     /// Whether a runner has redeemed the ticket, as far as is known here.
@@ -52,13 +54,14 @@ impl Reports {
     /// Takes reports until the last one.
     pub(super) async fn ended(&mut self) -> Result<RunnerExit, Error> {
         loop {
-            if let Some(how) = self.round().await? {
+            if let Some(how) = self.ended.take() {
                 return Ok(how);
             }
+            self.round().await?;
         }
     }
 
-    async fn round(&mut self) -> Result<Option<RunnerExit>, Error> {
+    async fn round(&mut self) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         let request =
             WatchRequest { fence: self.fence, stage: self.stage, taken: self.taken, wait_ms: WAIT_MS };
@@ -76,7 +79,10 @@ impl Reports {
         for event in reply.events {
             self.taken += 1;
             match event {
-                Event::Ended { how } => return Ok(Some(how)),
+                Event::Ended { how } => {
+                    self.ended = Some(how);
+                    break;
+                }
                 Event::Printed { stream, bytes } => {
                     let pipe = match stream {
                         LogStream::Stdout => &mut self.stdout,
@@ -88,6 +94,6 @@ impl Reports {
                 }
             }
         }
-        Ok(None)
+        Ok(())
     }
 }
