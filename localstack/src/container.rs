@@ -21,7 +21,10 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
 };
-use trace_surface::{forwarder::Forwarders, python::Interpreter};
+use trace_surface::{
+    forwarder::{Forwarders, Way},
+    python::Interpreter,
+};
 
 /// What the image of the runner holds.
 #[derive(Debug, Clone)]
@@ -108,6 +111,7 @@ impl Image {
         // One service may stand for two.
         let reachable = reachable.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
         let routes = tokio::task::spawn_blocking(move || listen_inside(outside, &reachable)).await??;
+        let routes = routes.into_iter().map(|(listener, address)| (listener, Way::Bytes(address.into())));
         let network = Forwarders::start(routes)?;
         stdin.write_all(b"go\n").await?;
         Ok(Container { child, _network: network })

@@ -277,16 +277,18 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
 }
 
 fn object_store(store: Option<&EmbeddedObjectStore>) -> ObjectStore {
-    let nobody = || ("test".to_owned(), Secret::new("test".to_owned()));
+    let nobody =
+        || StoreKeys { access_key_id: "test".to_owned(), secret_access_key: Secret::new("test".to_owned()) };
     let root = store.map(|store| store.root_credentials().clone());
-    let (access_key_id, secret_access_key) =
-        root.map_or_else(nobody, |root| (root.access_key_id, root.secret_access_key));
+    let keys = root.map_or_else(nobody, |root| StoreKeys {
+        access_key_id: root.access_key_id,
+        secret_access_key: root.secret_access_key,
+    });
     ObjectStore {
         endpoint: store.map(|store| store.endpoint().clone()),
         region: REGION.to_owned(),
         bucket: "trace".to_owned(),
-        access_key_id,
-        secret_access_key,
+        keys: Some(keys),
     }
 }
 

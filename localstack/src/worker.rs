@@ -57,6 +57,10 @@ impl Worker {
             wake_ups: Source::Dispatcher,
             drain_ms: 1_000,
             health: None,
+            transport: Default::default(),
+            ready_file: None,
+            ca_file: None,
+            egress: None,
             launcher,
             sandbox: SandboxSettings { sdk: Some(sdk), ..SandboxSettings::default() },
         };

@@ -180,10 +180,6 @@ fn until_renewal(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     ((expires_at - now).to_std().unwrap_or_default() / 2).max(SHORTEST_RENEWAL)
 }
 
-fn covers(granted: &S3Prefix, wanted: &S3Prefix) -> bool {
-    granted.bucket() == wanted.bucket() && wanted.key_prefix().starts_with(granted.key_prefix())
-}
-
 /// When a token says that it ends. It came from the dispatcher itself, so that there is nothing to
 /// prove here; a token that does not say is not renewed.
 fn expiry(token: &str) -> Option<DateTime<Utc>> {

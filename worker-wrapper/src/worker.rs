@@ -76,7 +76,9 @@ enum Round {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let launcher: Arc<dyn Launcher> = match &config.launcher {
         LauncherSettings::Process => Arc::new(ProcessLauncher::start(&config).await?),
-        LauncherSettings::Ecs(ecs) => Arc::new(EcsLauncher::start(ecs, dispatcher(&config)?)),
+        LauncherSettings::Ecs(ecs) => {
+            Arc::new(EcsLauncher::start(ecs, dispatcher(&config, &Trust::read(config.ca_file.as_deref())?)))
+        }
     };
     let wakeups = config.wake_ups.adapter(config.claim_wait());
     run_with(config, launcher, wakeups, shutdown).await
@@ -93,7 +95,8 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let workspace = Workspace::take(&config.work_dir)?;
-    let dispatcher = dispatcher(&config)?;
+    let trust = Trust::read(config.ca_file.as_deref())?;
+    let dispatcher = dispatcher(&config, &trust);
     let (completions, sending) = Completions::new(dispatcher.clone());
     let health = Health::default();
     let _health = serve_health(&config, &health).await?;
@@ -126,10 +129,8 @@ pub async fn run_with(
     Ok(())
 }
 
-/// The dispatcher, as the configuration says where it is and whom to believe that it is.
-fn dispatcher(config: &Config) -> Result<Dispatcher, TrustError> {
-    let trust = Trust::read(config.ca_file.as_deref())?;
-    Ok(Dispatcher::new(config.dispatcher.clone(), config.identity.clone(), &trust))
+fn dispatcher(config: &Config, trust: &Trust) -> Dispatcher {
+    Dispatcher::new(config.dispatcher.clone(), config.identity.clone(), trust)
 }
 
 /// Whether code that is started here can be offered a way out. A runner in a container offers none yet.

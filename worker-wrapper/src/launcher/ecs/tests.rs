@@ -16,6 +16,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::timeout};
 use trace_contracts::{LeaseToken, Secret, TaskId, wire::worker::Resources};
+use trace_plane::Trust;
 use trace_surface::Program;
 
 use super::*;
@@ -115,7 +116,8 @@ async fn scene(script: Script) -> (Arc<Server>, EcsLauncher) {
         "poll_ms": 100,
     }))
     .unwrap();
-    let dispatcher = Dispatcher::new(address.parse().unwrap(), Secret::new("worker".to_owned()));
+    let dispatcher =
+        Dispatcher::new(address.parse().unwrap(), Secret::new("worker".to_owned()), &Trust::default());
     (server, EcsLauncher::start(&config, dispatcher))
 }
 
@@ -134,6 +136,7 @@ fn order() -> Order {
         env: Vec::new(),
         resources: Resources { cpu_millis: 250, memory_bytes: 256 << 20, disk_bytes: 1 << 20 },
         timeout: Duration::from_secs(60),
+        egress: None,
     }
 }
 
