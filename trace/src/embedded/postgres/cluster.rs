@@ -8,6 +8,8 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use trace_postgres::Installation;
+
 use super::{
     DATABASE, Error, ROLE,
     account::{self, Account},
@@ -63,7 +65,7 @@ impl Cluster {
         initdb.args(["--encoding=UTF8", "--locale=C", "--data-checksums"]);
         run("initdb", initdb, "")?;
         // Without the server running, nobody else can be connected, and no superuser ever has to be.
-        let mut single = account.command(&draft, installation.postgres());
+        let mut single = account.command(&draft, &installation.program("postgres"));
         single.args(["--single", "-D", account::DATA, "-c", "exit_on_error=true", "template1"]);
         run("the set-up of the database", single, &set_up())?;
         std::fs::rename(&draft, &self.path).map_err(Error::io(&self.path))?;

@@ -179,7 +179,8 @@ impl EmbeddedPostgres {
         cluster.configure(&account, socket.path())?;
         let log = folder.join("log");
         let command = server(&installation, &account, &cluster, &log)?;
-        let postmaster = Postmaster::spawn(command).await.map_err(Error::io(installation.program(SERVER)))?;
+        let postmaster =
+            Postmaster::spawn(command).await.map_err(Error::io(&installation.program(SERVER)))?;
         let running = Self { postmaster, socket, log, _lock: lock };
         running.ready().await?;
         tracing::info!(version = installation.version(), folder = %folder.display(), "PostgreSQL is ready");
