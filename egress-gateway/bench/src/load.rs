@@ -25,6 +25,8 @@ pub struct Round {
     requests_per_s: f64,
     p50: Duration,
     p99: Duration,
+    /// Connections that ended in the middle of an answer.
+    broken: usize,
 }
 
 impl Load {
@@ -35,21 +37,29 @@ impl Load {
         let asking: Vec<_> = (0..self.connections)
             .map(|_| tokio::spawn(ask(self.address, self.request.clone(), until)))
             .collect();
-        let mut took = Vec::new();
+        let (mut took, mut broken) = (Vec::new(), 0);
         for asking in asking {
-            took.extend(asking.await??);
+            let asked = asking.await??;
+            took.extend(asked.took);
+            broken += asked.broken;
         }
         let elapsed = since.elapsed();
         took.sort_unstable();
         let at = |part: usize| took.get(took.len() * part / 100).copied().context("nothing was answered");
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 requests")]
         let requests_per_s = took.len() as f64 / elapsed.as_secs_f64();
-        Ok(Round { requests_per_s, p50: at(50)?, p99: at(99)? })
+        Ok(Round { requests_per_s, p50: at(50)?, p99: at(99)?, broken })
     }
 }
 
-async fn ask(address: SocketAddr, request: String, until: Instant) -> anyhow::Result<Vec<Duration>> {
-    let mut took = Vec::new();
+#[derive(Default)]
+struct Asked {
+    took: Vec<Duration>,
+    broken: usize,
+}
+
+async fn ask(address: SocketAddr, request: String, until: Instant) -> anyhow::Result<Asked> {
+    let mut asked = Asked::default();
     let mut connection: Option<TcpStream> = None;
     let mut buffer = Vec::with_capacity(8192);
     while Instant::now() < until {
@@ -63,27 +73,37 @@ async fn ask(address: SocketAddr, request: String, until: Instant) -> anyhow::Re
                 stream
             }
         };
-        stream.write_all(request.as_bytes()).await?;
-        buffer.clear();
-        if read_answer(&mut stream, &mut buffer).await? == After::Kept {
-            connection = Some(stream);
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            asked.broken += 1;
+            continue;
         }
-        took.push(since.elapsed());
+        buffer.clear();
+        match read_answer(&mut stream, &mut buffer).await? {
+            After::Kept => connection = Some(stream),
+            After::Closed => {}
+            After::Broken => {
+                asked.broken += 1;
+                continue;
+            }
+        }
+        asked.took.push(since.elapsed());
     }
-    Ok(took)
+    Ok(asked)
 }
 
 #[derive(PartialEq, Eq)]
 enum After {
     Kept,
     Closed,
+    /// Before all of the answer was there.
+    Broken,
 }
 
 /// Reads one answer, whose length it says or which ends with the connection.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<After> {
     let mut expected: Option<(Option<usize>, After)> = None;
     loop {
-        let read = stream.read_buf(buffer).await?;
+        let Ok(read) = stream.read_buf(buffer).await else { return Ok(After::Broken) };
         if expected.is_none()
             && let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n")
         {
@@ -104,7 +124,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Re
                 return Ok(expected.map_or(After::Closed, |(_, after)| after));
             }
             Some((None, _)) if read == 0 => return Ok(After::Closed),
-            _ if read == 0 => bail!("the connection was closed in the middle of an answer"),
+            _ if read == 0 => return Ok(After::Broken),
             _ => {}
         }
     }
@@ -123,5 +143,6 @@ pub fn summary(rounds: Vec<Round>) -> Value {
         "requests_per_s": rates.get(rates.len() / 2).map(|rate| rate.round()),
         "lowest": rates.first().map(|rate| rate.round()), "highest": rates.last().map(|rate| rate.round()),
         "p50_us": middle(|round| round.p50), "p99_us": middle(|round| round.p99),
+        "broken": rounds.iter().map(|round| round.broken).sum::<usize>(),
     })
 }

@@ -54,15 +54,12 @@ struct Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let load_average = fs::read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or_default().to_owned();
-    // Each tunnel is two sockets here and two in the gateway, which inherits the limit.
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let wanted = arguments.tunnels as u64 * 2 + 1_000;
-    if most < wanted {
-        setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).with_context(|| {
-            format!("{wanted} open files are needed, and {most} allowed: raise `ulimit -n`")
-        })?;
-    } else {
-        setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    let possible = open_files()?;
+    let tunnels = arguments.tunnels.min(possible);
+    if tunnels < arguments.tunnels {
+        eprintln!(
+            "egress: this machine's limit on open files allows {tunnels} tunnels: raise `ulimit -Hn` for more"
+        );
     }
     let program = match &arguments.program {
         Some(program) => program.clone(),
@@ -72,7 +69,7 @@ async fn main() -> anyhow::Result<()> {
     let upstream = upstream::start(arguments.body).await?;
     let gateway = Gateway::start(&program, folder.path(), upstream).await?;
     let mut figures = requests(&arguments, &gateway, upstream, folder.path()).await?;
-    let tunnels = tunnels::idle(&gateway, upstream, arguments.tunnels).await.context("the tunnels")?;
+    let tunnels = tunnels::idle(&gateway, upstream, tunnels).await.context("the tunnels")?;
     figures.insert("tunnels".to_owned(), tunnels);
     let mut line = json!({
         "bench": "egress", "connections": arguments.connections, "body_bytes": arguments.body,
@@ -82,6 +79,16 @@ async fn main() -> anyhow::Result<()> {
     line.as_object_mut().context("an object")?.append(&mut figures);
     println!("{line}");
     Ok(())
+}
+
+/// Raises the limit on open files as far as it goes, for the gateway too, which inherits it; gives back how many
+/// tunnels that allows. Each is two sockets here and two in the gateway.
+fn open_files() -> anyhow::Result<usize> {
+    /// What is open besides tunnels.
+    const OTHERS: u64 = 500;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    Ok(usize::try_from(most.saturating_sub(OTHERS) / 2)?)
 }
 
 /// Every contender in turns, each round in the same order; of each the median of its rounds.
