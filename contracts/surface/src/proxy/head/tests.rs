@@ -101,31 +101,26 @@ fn the_end_is_found_however_the_head_is_cut() {
     }
 }
 
-/// Pieces of heads, right and wrong.
+/// Lines of heads, most of them right: a head of a few is often taken.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
-    let words: Vec<&[u8]> = vec![
-        b"GET ",
-        b"CONNECT ",
-        b"http://h/",
-        b"h:443",
-        b" HTTP/1.1",
-        b"\r\n",
-        b"\n",
-        b"\r",
-        b"\0",
-        b" ",
-        b"\t",
-        b":",
-        b"Proxy-Authorization",
-        b"proxy-authorization: Bearer other",
-        b"Content-Length: 3",
-        b"X: y",
-        b"Transfer-Encoding: chunked",
-        b"\xff",
-        b"Bearer other",
-        b"\r\n\r\n",
+    let lines: Vec<&[u8]> = vec![
+        b"Host: h\r\n",
+        b"X: y\r\n",
+        b"X: \xff\r\n",
+        b"Accept:\r\n",
+        b"Content-Length: 3\r\n",
+        b"Proxy-Authorization: Bearer other\r\n",
+        b"proxy-authorization: Bearer other\r\n",
+        b"PROXY-Authorization:Bearer other\r\n",
+        b"X: a\nProxy-Authorization: Bearer other\r\n",
+        b"X: a\rProxy-Authorization: Bearer other\r\n",
+        b"Proxy-Authorization : Bearer other\r\n",
+        b" Proxy-Authorization: Bearer other\r\n",
+        b"X: y\r\n\r\nGET http://h/ HTTP/1.1\r\nProxy-Authorization: Bearer other\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"\0\r\n",
     ];
-    prop::collection::vec(prop::sample::select(words), 0..16).prop_map(|words| words.concat())
+    prop::collection::vec(prop::sample::select(lines), 0..5).prop_map(|lines| lines.concat())
 }
 
 /// Every value of the header, as a reader would see it that takes any line end, folds and spaces.
@@ -140,7 +135,7 @@ proptest! {
     #[test]
     fn whatever_is_sent_one_token_arrives_and_it_is_ours(mut head in pieces()) {
         head.splice(0..0, *b"GET http://h/ HTTP/1.1\r\n");
-        head.extend(b"\r\n\r\n");
+        head.extend(b"\r\n");
         let end = end(&head, 0).unwrap();
         if let Ok(read) = Head::parse(&head[..end]) {
             let written = read.authorised(TOKEN);
