@@ -86,10 +86,9 @@ impl Image {
         for shown in ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/ssl"] {
             command.args(["--ro-bind-try", shown, shown]);
         }
-        let library = &self.python.library;
-        for shown in [&self.python.executable, library] {
-            command.arg("--ro-bind").args([shown, shown]);
-        }
+        // With the shared library of the interpreter, which is beside its folder.
+        let prefix = self.python.executable.ancestors().nth(2).context("an interpreter without a prefix")?;
+        command.arg("--ro-bind").args([prefix, prefix]);
         command.args(["--proc", "/proc", "--dev", "/dev"]);
         for volume in ["/task", "/out", "/tmp"] {
             command.args(["--tmpfs", volume]);

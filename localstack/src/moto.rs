@@ -1,7 +1,7 @@
 //! ECS as moto has it: tasks are written down and never run. The test stands in for the agent that runs them.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -132,9 +132,12 @@ async fn subnet(endpoint: &Url) -> anyhow::Result<String> {
     Ok(after.split('<').next().unwrap_or_default().to_owned())
 }
 
+/// The variables that each task was given by the launcher, by the task's ARN.
+type Seen = Arc<Mutex<HashMap<String, Vec<(String, String)>>>>;
+
 /// Runs the tasks of a cluster as containers of this machine.
 pub struct Agent {
-    seen: Arc<Mutex<HashMap<String, Vec<(String, String)>>>>,
+    seen: Seen,
     _running: AbortOnDropHandle<()>,
 }
 
@@ -142,50 +145,51 @@ impl Agent {
     /// Runs what is started, from now on, with these addresses in reach: of the dispatcher's listener for tasks, the
     /// query service, and the object store.
     #[must_use]
-    pub fn start(moto: &Moto, image: Image, [dispatcher, query, store]: [SocketAddr; 3]) -> Self {
-        let seen = Arc::<Mutex<HashMap<String, Vec<(String, String)>>>>::default();
-        let (moto, record) = (moto.clone(), Arc::clone(&seen));
-        let running = tokio::spawn(async move {
-            let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
-            let mut containers = tokio::task::JoinSet::new();
-            let mut started = HashSet::new();
-            loop {
-                looks.tick().await;
-                let Ok(tasks) = moto.tasks().await else { continue };
-                for task in tasks.iter().filter(|task| task.desired_status() == Some("RUNNING")) {
-                    let arn = task.task_arn().unwrap_or_default().to_owned();
-                    if !started.insert(arn.clone()) {
-                        continue;
-                    }
-                    let given = overridden(task);
-                    lock(&record).insert(arn.clone(), given.clone());
-                    let (image, moto) = (image.clone(), moto.clone());
-                    let definition = [
-                        ("TRACE_TASK_API", dispatcher),
-                        ("TRACE_QUERY", query),
-                        ("TRACE_OBJECT_STORE", store),
-                    ];
-                    let of_definition =
-                        definition.map(|(name, at)| (name.to_owned(), format!("http://{at}/")));
-                    let variables = [of_definition.to_vec(), given].concat();
-                    containers.spawn(async move {
-                        let container = image.start(&variables, &[dispatcher, query, store]).await;
-                        match container {
-                            Ok(container) => stay(&moto, &arn, container).await,
-                            Err(error) => eprintln!("a container did not start: {error:#}"),
-                        }
-                    });
-                }
-                while containers.try_join_next().is_some() {}
-            }
-        });
-        Self { seen, _running: AbortOnDropHandle::new(running) }
+    pub fn start(moto: &Moto, image: Image, reachable: [SocketAddr; 3]) -> Self {
+        let seen = Seen::default();
+        let run = run(moto.clone(), image, reachable, Arc::clone(&seen));
+        Self { seen, _running: AbortOnDropHandle::new(tokio::spawn(run)) }
     }
 
     /// The variables that each task was given by the launcher, by the task's ARN.
     #[must_use]
     pub fn seen(&self) -> HashMap<String, Vec<(String, String)>> {
         lock(&self.seen).clone()
+    }
+}
+
+/// Starts a container for each task that is to run, for ever.
+async fn run(moto: Moto, image: Image, reachable: [SocketAddr; 3], seen: Seen) {
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
+    let mut containers = tokio::task::JoinSet::new();
+    loop {
+        looks.tick().await;
+        let Ok(tasks) = moto.tasks().await else { continue };
+        for task in tasks.iter().filter(|task| task.desired_status() == Some("RUNNING")) {
+            let arn = task.task_arn().unwrap_or_default().to_owned();
+            let given = overridden(task);
+            if lock(&seen).insert(arn.clone(), given.clone()).is_none() {
+                containers.spawn(live(moto.clone(), arn, image.clone(), given, reachable));
+            }
+        }
+        while containers.try_join_next().is_some() {}
+    }
+}
+
+/// One task, from its start to its end.
+async fn live(
+    moto: Moto,
+    arn: String,
+    image: Image,
+    given: Vec<(String, String)>,
+    reachable: [SocketAddr; 3],
+) {
+    let named = ["TRACE_TASK_API", "TRACE_QUERY", "TRACE_OBJECT_STORE"].into_iter().zip(reachable);
+    let of_definition = named.map(|(name, at)| (name.to_owned(), format!("http://{at}/")));
+    let variables: Vec<(String, String)> = of_definition.chain(given).collect();
+    match image.start(&variables, &reachable).await {
+        Ok(container) => stay(&moto, &arn, container).await,
+        Err(error) => eprintln!("a container did not start: {error:#}"),
     }
 }
 

@@ -8,7 +8,7 @@ use nix::{
     sys::{
         prctl,
         signal::{Signal, kill},
-        wait::{WaitPidFlag, WaitStatus, waitpid},
+        wait::{WaitPidFlag, waitpid},
     },
     unistd::{Pid, getpid},
 };
@@ -31,8 +31,7 @@ pub fn end_all() {
             let _gone = kill(*child, Signal::SIGKILL);
         }
         match waitpid(None, Some(WaitPidFlag::__WALL)) {
-            Ok(WaitStatus::StillAlive) | Ok(_) => {}
-            Err(Errno::EINTR) => {}
+            Ok(_) | Err(Errno::EINTR) => {}
             // None are left.
             Err(_) => return,
         }
