@@ -12,7 +12,7 @@ use trace_contracts::{
     },
 };
 use trace_plane::{
-    backoff::Patience,
+    backoff::Retrying,
     client::{http_client, read_capped},
 };
 use url::Url;
@@ -119,10 +119,10 @@ impl Api {
         &self,
         request: impl Fn() -> Result<RequestBuilder, Error>,
     ) -> Result<Response, Error> {
-        let mut patience = Patience::new(AWAY);
+        let mut retrying = Retrying::new(AWAY);
         loop {
             match checked(request()?).await {
-                Err(error) if error.is_passing() && patience.again().await => {}
+                Err(error) if error.is_passing() && retrying.again().await => {}
                 other => return other,
             }
         }

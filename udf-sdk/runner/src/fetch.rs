@@ -17,7 +17,7 @@ use trace_contracts::{
         worker::{Blob, Code},
     },
 };
-use trace_plane::{backoff::Patience, client::http_client};
+use trace_plane::{backoff::Retrying, client::http_client};
 use trace_surface::{bundle, folders};
 
 /// One blob arrives within this time.
@@ -84,10 +84,10 @@ async fn fetch(blob: Blob, address: &Secret<String>, path: &Path) -> Result<(), 
     if blob.size > BLOB_BYTES {
         return Err(Error::Mismatch(blob));
     }
-    let mut patience = Patience::new(PATIENCE);
+    let mut retrying = Retrying::new(PATIENCE);
     loop {
         match try_fetch(blob, address, path).await {
-            Err(Error::Store(..) | Error::Mismatch(_)) if patience.again().await => {}
+            Err(Error::Store(..) | Error::Mismatch(_)) if retrying.again().await => {}
             other => return other,
         }
     }
