@@ -142,7 +142,7 @@ impl Signer {
 mod tests {
     use std::collections::BTreeMap;
 
-    use trace_contracts::{AttemptId, Capability, LeaseToken, RunId, TaskId, WorkerId, token};
+    use trace_contracts::{AttemptId, Capability, EgressGrant, LeaseToken, RunId, TaskId, WorkerId, token};
 
     use super::*;
 
