@@ -32,9 +32,6 @@ const PATIENCE: u32 = 3;
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody to ask.
-    #[error("no DNS server is known: set `dns_servers`, or name one in /etc/resolv.conf ({0})")]
-    NoServers(String),
     /// The parts don't fit.
     #[error("the resolver can't be built: {0}")]
     Build(#[from] NetError),
@@ -42,20 +39,27 @@ pub enum Error {
 
 /// Looks names up.
 pub struct Resolver {
-    inner: TokioResolver,
+    /// Absent where no server is known: then no name is answered.
+    inner: Option<TokioResolver>,
     within: Duration,
 }
 
 impl Resolver {
     /// A resolver that asks these servers, or those of `/etc/resolv.conf` when there are none, and answers
-    /// within a time.
+    /// within a time. Where there is nobody to ask, addresses can be reached all the same, and names can't.
     ///
     /// # Errors
-    /// When there is nobody to ask.
+    /// When the parts don't fit.
     pub fn new(servers: &[SocketAddr], within: Duration) -> Result<Self, Error> {
         let servers = if servers.is_empty() {
-            let (system, _) = read_system_conf().map_err(|error| Error::NoServers(error.to_string()))?;
-            system.name_servers().to_vec()
+            match read_system_conf() {
+                Ok((system, _)) => system.name_servers().to_vec(),
+                Err(error) => {
+                    let unset = "no name is resolved: set `dns_servers`, or name one in /etc/resolv.conf";
+                    tracing::warn!(%error, "{unset}");
+                    return Ok(Self { inner: None, within });
+                }
+            }
         } else {
             servers.iter().copied().map(server).collect()
         };
@@ -63,7 +67,7 @@ impl Resolver {
         let inner = Hickory::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(options(within))
             .build()?;
-        Ok(Self { inner, within })
+        Ok(Self { inner: Some(inner), within })
     }
 
     /// Every address of a name.
@@ -71,12 +75,13 @@ impl Resolver {
     /// # Errors
     /// The rule by which a name without a plain answer is refused.
     pub async fn addresses(&self, name: &HostName) -> Result<Vec<IpAddr>, Rule> {
+        let inner = self.inner.as_ref().ok_or(Rule::NameUnanswered)?;
         // Fully qualified, so that no search list is ever tried.
         let name = Name::from_ascii(format!("{name}.")).map_err(|_| Rule::NameNotFound)?;
         let asking = async {
             tokio::join!(
-                self.inner.lookup(name.clone(), RecordType::A),
-                self.inner.lookup(name.clone(), RecordType::AAAA),
+                inner.lookup(name.clone(), RecordType::A),
+                inner.lookup(name.clone(), RecordType::AAAA),
             )
         };
         let (v4, v6) = tokio::time::timeout(self.within, asking).await.map_err(|_| Rule::NameUnanswered)?;

@@ -37,7 +37,7 @@ pub enum Error {
     /// The root of trust can't be read.
     #[error(transparent)]
     Root(#[from] UnusableRoot),
-    /// Nobody resolves names.
+    /// The resolver.
     #[error(transparent)]
     Resolver(#[from] resolve::Error),
 }
@@ -52,7 +52,7 @@ pub struct Gateway {
 /// given ten seconds.
 ///
 /// # Errors
-/// When the operator's file or the root of trust can't be read, or no resolver is known.
+/// When the operator's file or the root of trust can't be read.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gateway, Error> {
     let file = match &config.policy {
         Some(path) => File::read(path).map_err(|reason| Error::Policy { path: path.clone(), reason })?,

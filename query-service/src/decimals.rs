@@ -129,7 +129,7 @@ fn shape(arithmetic: Arithmetic, left: &DataType, right: &DataType) -> Option<Sh
     };
     let precision = u8::try_from(precision).ok()?.min(DECIMAL128_MAX_PRECISION);
     let fits = scale <= DECIMAL128_MAX_PRECISION as i8;
-    fits.then(|| Shape { data_type: DataType::Decimal128(precision, scale), factors })
+    fits.then_some(Shape { data_type: DataType::Decimal128(precision, scale), factors })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -6,8 +6,8 @@ use trace_dispatcher::{Config, Error, open_database};
 
 use crate::support::{
     authority::Authority,
-    postgres::TlsCluster,
     program::{Lines, Setting},
+    tls_postgres::TlsCluster,
 };
 
 struct Case {

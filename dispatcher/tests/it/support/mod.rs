@@ -14,6 +14,7 @@ pub mod postgres;
 pub mod program;
 pub mod s3;
 pub mod seaweed;
+pub mod tls_postgres;
 pub mod users;
 pub mod wire;
 
