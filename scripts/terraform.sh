@@ -34,11 +34,13 @@ fi
 
 terraform fmt -check -recursive -diff terraform
 "$lint/hadolint" terraform/images/Dockerfile
-say "whether the images' context has all members of the workspace"
+say "whether the images' context has what they are built from"
 context=$(mktemp -d "${TMPDIR:-/tmp}/trace-context.XXXXXX")
 sed -n 's/^!//p' terraform/images/Dockerfile.dockerignore | xargs git ls-files -z -- | tar --create --null --files-from=- | tar --extract --directory "$context"
 cargo metadata --locked --offline --format-version 1 --manifest-path "$context/Cargo.toml" >/dev/null || { rm -rf "$context"; exit 1; }
-[ -x "$context/scripts/release.sh" ] || { say "scripts/release.sh is not in the context"; rm -rf "$context"; exit 1; }
+for file in scripts/release.sh $(sed -nE 's/^COPY (terraform[^ ]+) .*/\1/p' terraform/images/Dockerfile); do
+    [ -e "$context/$file" ] || { say "$file is not in the images' context: see Dockerfile.dockerignore"; rm -rf "$context"; exit 1; }
+done
 rm -rf "$context"
 say "checkov"
 "$lint/checkov" --directory terraform --framework terraform dockerfile --quiet --compact --skip-download --config-file terraform/tests/checkov.yaml
