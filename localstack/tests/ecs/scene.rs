@@ -77,6 +77,7 @@ impl Scene {
             timeout_ms,
             retries: Retries { max: 0, backoff_ms: 0 },
             limits: JobLimits::default(),
+            egress: Vec::new(),
         }
     }
 
