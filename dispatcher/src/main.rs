@@ -6,7 +6,6 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use trace_dispatcher::{
     Adapters, Config, CredentialMinter,
@@ -63,15 +62,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(path: &std::path::Path) -> anyhow::Result<()> {
     let config = Config::read(path)?;
     let shutdown = CancellationToken::new();
-    let stop = shutdown.clone();
-    let mut terminated = signal(SignalKind::terminate()).context("SIGTERM can't be waited for")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminated.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        stop.cancel();
-    });
+    trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     let credentials: Arc<dyn CredentialMinter> = match &config.credentials {
         Source::None => Arc::new(QueryServiceOnly),
         Source::Sts(sts) => Arc::new(Sts::new(sts, &config.object_store)),

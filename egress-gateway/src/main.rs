@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trace_egress_gateway::{
     check::{Allowed, check},
@@ -123,7 +120,7 @@ async fn run(file: File) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let listener = bind(&file).await?;
     let gateway = trace_egress_gateway::start(file.service, shutdown.clone()).await?;
-    tokio::spawn(stop_on_signal(shutdown.clone()));
+    trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     let ready = async {
         if let Some(file) = file.ready_file {
             readiness::keep(file, || std::future::ready(gateway.readiness()), shutdown).await;
@@ -152,18 +149,4 @@ async fn bind(file: &File) -> anyhow::Result<TcpListener> {
         Transport::Loopback | Transport::Plain => {}
     }
     TcpListener::bind(file.listen).await.with_context(|| format!("binding {}", file.listen))
-}
-
-async fn stop_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("signals can't be received; stopping");
-        return shutdown.cancel();
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    shutdown.cancel();
 }

@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use trace_plane::{readiness, telemetry};
 use trace_query_service::config::File;
@@ -71,7 +70,7 @@ async fn run(file: File) -> anyhow::Result<()> {
     let service = trace_query_service::start(file.service, shutdown.clone()).await?;
     let user_router = service.user_router.clone().merge(service.health_router.clone());
     let task_router = service.task_router.clone().merge(service.health_router.clone());
-    tokio::spawn(stop_on_signal(shutdown.clone()));
+    trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     let ready = async {
         if let Some(file) = file.ready_file {
             readiness::keep(file, || std::future::ready(service.readiness()), shutdown.clone()).await;
@@ -85,18 +84,4 @@ async fn run(file: File) -> anyhow::Result<()> {
     )?;
     service.stopped().await;
     Ok(())
-}
-
-async fn stop_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        tracing::error!("signals can't be received; stopping");
-        return shutdown.cancel();
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    shutdown.cancel();
 }

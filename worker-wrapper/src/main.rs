@@ -4,7 +4,6 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use trace_plane::{
     readiness,
@@ -61,16 +60,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     telemetry::init(&arguments.log, if arguments.log_json { Format::Json } else { Format::Text });
     let config = Config::load(path).context("the worker can't be configured")?;
     let shutdown = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let stopping = shutdown.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        stopping.cancel();
-    });
+    trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     trace_worker_wrapper::run(config, shutdown).await.context("the worker can't run")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,6 +12,7 @@ pub mod liveness;
 pub mod readiness;
 pub mod refusal;
 pub mod serve;
+pub mod signals;
 pub mod telemetry;
 pub mod tls;
 
@@ -24,4 +25,5 @@ pub use listener::{Door, Listener, Transport};
 pub use liveness::{Hold, Live, Liveness};
 pub use refusal::{Refusal, Reply};
 pub use serve::serve;
+pub use signals::stop_on_signal;
 pub use tls::Trust;
