@@ -37,8 +37,17 @@ export TRACE_TEST_WEED=${TRACE_TEST_WEED:-$cache/venv-$(sha256sum scripts/requir
 cargo build --workspace --exclude trace-hostile --locked >&2
 cargo test --workspace --exclude trace-hostile --locked --test localstack --test ecs --no-run >&2
 
+# Below the ports that the kernel gives to whoever asks for any.
 free_port() {
-    "$venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    "$venv/bin/python" - <<'PYTHON'
+import contextlib, random, socket
+while True:
+    port = random.randrange(10_000, 32_000)
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.bind(("127.0.0.1", port))
+        break
+print(port)
+PYTHON
 }
 
 # Nobody reaches the internet from there, and nothing is kept.

@@ -37,7 +37,7 @@ impl Wrapper {
     /// When there is no folder or no port.
     pub fn start(platform: &Platform, queue: &Queue, aws: Aws, slots: usize) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("trace-wrapper.").tempdir()?;
-        let health = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let health = trace_ports::reserve_address();
         let at = |address: SocketAddr| -> anyhow::Result<Url> { Ok(format!("http://{address}/").parse()?) };
         let wake_ups =
             sqs::Config { aws, queue: queue.url.clone(), dead_letters: queue.dead_letters.clone() };

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -38,12 +39,19 @@ class Failed(Exception):
     """A command that should have worked did not."""
 
 
+def free_port():
+    """A port below those that the kernel gives to whoever asks for any."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 @contextlib.contextmanager
 def moto(log):
     """Starts a moto server on a free port, and ends it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     program = [sys.executable, "-B", TERRAFORM / "tests" / "serve.py"]
     with open(log, "w", encoding="utf-8") as output:
         server = subprocess.Popen(

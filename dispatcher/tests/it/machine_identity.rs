@@ -157,7 +157,7 @@ async fn the_machine_s_role_signs_and_its_new_keys_are_used_before_the_old_ones_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_keys_and_without_a_role_the_log_says_what_to_do() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = trace_ports::reserve_address();
     let case = Case::start(&format!("http://{nobody}/role")).await;
     let sha256 = trace_contracts::Sha256::of(b"x");
     let put =

@@ -144,7 +144,7 @@ async fn an_sts_that_is_away_or_broken_may_be_asked_again() {
     let broken = sts(&endpoint, 3600);
     fake.refuse(1, 500, "InternalFailure", "oops");
     broken.mint(request(&broken, 900)).await.unwrap();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = trace_ports::reserve_address();
     let away = sts(&format!("http://{nobody}"), 3600);
     assert!(matches!(away.mint(request(&away, 900)).await, Err(Error::Unavailable(_))));
     // Nothing is to be done there, and it must not fail.

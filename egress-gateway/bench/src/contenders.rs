@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 /// A proxy to send requests to.
 pub enum Contender {
@@ -37,7 +37,7 @@ impl Drop for Process {
 
 /// squid with one worker, as it comes.
 pub async fn squid(folder: &Path) -> anyhow::Result<Contender> {
-    let port = free_port().await?;
+    let port = trace_ports::reserve();
     let text = format!(
         "http_port 127.0.0.1:{port}\nhttp_access allow all\ncache deny all\naccess_log none\ncache_log /dev/null\n\
          cache_store_log none\npid_filename none\nshutdown_lifetime 0 seconds\npinger_enable off\nvia off\n\
@@ -48,7 +48,7 @@ pub async fn squid(folder: &Path) -> anyhow::Result<Contender> {
 
 /// tinyproxy.
 pub async fn tinyproxy(folder: &Path) -> anyhow::Result<Contender> {
-    let port = free_port().await?;
+    let port = trace_ports::reserve();
     let text = format!(
         "Port {port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 200\nAllow 127.0.0.1\nLogLevel Critical\n"
     );
@@ -83,10 +83,6 @@ fn installed(name: &str) -> Option<String> {
         .iter()
         .map(|folder| format!("{folder}/{name}"))
         .find(|path| Path::new(path).exists())
-}
-
-pub async fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }
 
 /// Waits until something listens.

@@ -28,7 +28,7 @@ use trace_contracts::{
 };
 
 use crate::{
-    contenders::{Contender, Process, free_port, listening},
+    contenders::{Contender, Process, listening},
     tokens::{ISSUER, Key},
 };
 
@@ -46,7 +46,7 @@ impl Gateway {
         let key = Key::new()?;
         let audited = Arc::new(AtomicU64::new(0));
         let dispatcher = dispatcher(key.jwks.clone(), Arc::clone(&audited)).await?;
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port().await?));
+        let address = trace_ports::reserve_address();
         let policy = folder.join("policy.json");
         fs::write(&policy, json!({ "allow_private": { "networks": ["127.0.0.0/8"] } }).to_string())?;
         let config = folder.join("egress.json");

@@ -10,7 +10,7 @@ use tokio::{
 use trace_contracts::EgressGrant;
 
 use crate::{
-    outside::{Outside, closed_port},
+    outside::Outside,
     platform::{Platform, grant, limits, loopback, status},
 };
 
@@ -194,7 +194,7 @@ const HUGE: &[u8] = &{
 #[tokio::test]
 async fn what_can_not_be_reached_is_told_in_one_way() {
     let platform = Platform::start().await;
-    let closed = format!("127.0.0.1:{}", closed_port().await);
+    let closed = format!("127.0.0.1:{}", trace_ports::reserve());
     let destinations = [
         closed.as_str(),
         "127.0.0.13:80",

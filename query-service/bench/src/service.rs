@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -46,8 +47,8 @@ impl Service {
         })?;
         let dispatcher = listen(dispatcher::router(Dispatcher { jwks: key.jwks, manifests })).await?;
         let store = listen(objects::router(folder)).await?;
-        let (users, tasks) = (free_address().await?, free_address().await?);
-        let config = config(&dispatcher, &store, &users, &tasks, threads);
+        let (users, tasks) = (trace_ports::reserve_address(), trace_ports::reserve_address());
+        let config = config(&dispatcher, &store, users, tasks, threads);
         let file = folder.join("query.json");
         std::fs::write(&file, config.to_string())?;
         let child = Command::new(program)
@@ -122,7 +123,13 @@ fn inputs(folder: &Path) -> anyhow::Result<Inputs> {
     Ok((inputs, manifests))
 }
 
-fn config(dispatcher: &Url, store: &Url, users: &str, tasks: &str, threads: usize) -> serde_json::Value {
+fn config(
+    dispatcher: &Url,
+    store: &Url,
+    users: SocketAddr,
+    tasks: SocketAddr,
+    threads: usize,
+) -> serde_json::Value {
     let issuer = json!({ "issuer": ISSUER, "jwks": format!("{dispatcher}jwks") });
     json!({
         "listen_users": users,
@@ -148,11 +155,6 @@ async fn listen(router: Router) -> anyhow::Result<Url> {
     let url = format!("http://{}/", listener.local_addr()?).parse()?;
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(url)
-}
-
-/// An address that was free a moment ago.
-async fn free_address() -> anyhow::Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use trace_object_store::EmbeddedObjectStore;
 
 use crate::{Cable, Dispatcher, Issuer, LONG, REGION, dispatcher::CAPABILITY_ISSUER, users::ISSUER};
@@ -34,7 +34,7 @@ impl QueryService {
         store: &EmbeddedObjectStore,
         liveness_bound: Duration,
     ) -> anyhow::Result<Self> {
-        let (users, tasks) = (free_address().await?, free_address().await?);
+        let (users, tasks) = (trace_ports::reserve_address(), trace_ports::reserve_address());
         let root = store.root_credentials();
         let jwks = format!("http://{}/.well-known/jwks.json", dispatcher.addresses().users);
         let config = json!({
@@ -181,8 +181,4 @@ fn program() -> anyhow::Result<PathBuf> {
     let program = found.next();
     ensure!(program.is_some(), "`query-service` is not built: `cargo build --workspace` does it");
     program.context("checked")
-}
-
-async fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }

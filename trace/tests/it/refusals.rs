@@ -22,7 +22,7 @@ async fn without_a_platform_it_says_how_to_get_one() {
 
 #[tokio::test]
 async fn a_platform_that_is_away_is_told_from_one_that_refuses() {
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let free = trace_ports::reserve_address();
     let url = format!("http://{free}");
     let ran =
         run(&["runs"], &[("TRACE_URL", &url), ("TRACE_TOKEN", "t")], Path::new(".")).await.ended_with(4);

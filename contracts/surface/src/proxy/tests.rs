@@ -145,7 +145,7 @@ async fn what_is_refused_here_is_told_and_reaches_no_gateway() {
     let long = format!("GET http://a/ HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(MAX_HEAD_BYTES));
     let long = ask(client(address, Ok(1)).await, &long).await;
     assert!(long.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{long}");
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = trace_ports::reserve_address();
     let gone = ask(client(nobody, Ok(1)).await, get).await;
     assert!(gone.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{gone}");
     assert!(seen.try_recv().is_err(), "nothing has reached the gateway");

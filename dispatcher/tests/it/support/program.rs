@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -36,8 +35,7 @@ impl Setting {
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer::new(&folder.path().join("issuer"));
         fs::write(folder.path().join("users.json"), issuer.jwks()).unwrap();
-        let free: [TcpListener; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [users, tasks, workers] = free.map(|listener| listener.local_addr().unwrap().port());
+        let [users, tasks, workers] = std::array::from_fn(|_| trace_ports::reserve());
         Self { folder, issuer, users, tasks, workers }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -39,7 +38,8 @@ impl Seaweed {
     /// Starts one whose sessions last no longer than `longest`, such as `1h`, whatever is asked for.
     pub async fn start(longest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc] = free_ports();
+        let [s3, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc] =
+            std::array::from_fn(|_| trace_ports::reserve());
         write_settings(folder.path(), longest);
         let socket = |name: &str| folder.path().join(name).display().to_string();
         let options = [
@@ -138,12 +138,6 @@ impl Drop for Seaweed {
         let _gone_already = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Ports that are free together.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn write_settings(folder: &Path, longest: &str) {

@@ -23,7 +23,7 @@ impl TlsCluster {
     /// Starts one that shows this certificate, both in PEM.
     pub fn start(certificate: &str, key: &str) -> Self {
         let socket = std::env::temp_dir().join(format!("trace-test-tls-{}", uuid::Uuid::new_v4().simple()));
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = trace_ports::reserve();
         let settings = format!("-c listen_addresses=127.0.0.1 -c port={port} -c ssl=on");
         start_with(&socket, std::process::id(), &settings, |data| {
             for (name, content) in [("server.crt", certificate), ("server.key", key)] {

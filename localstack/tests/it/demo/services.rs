@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -125,9 +124,8 @@ impl Ground {
     fn new(emulator: &Emulator) -> Self {
         let folder = tempfile::Builder::new().prefix("trace-demo.").tempdir().unwrap();
         let authority = Authority::new();
-        let free: [TcpListener; 6] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
         let [users, tasks, workers, queries, task_queries, health] =
-            free.map(|listener| listener.local_addr().unwrap().port());
+            std::array::from_fn(|_| trace_ports::reserve());
         Self {
             files: authority.pair("localhost").write(folder.path()),
             ca_file: authority.file(folder.path()),
