@@ -17,7 +17,6 @@ mod disk;
 mod faults;
 mod plan;
 mod platform;
-mod ports;
 mod progress;
 mod proxy;
 mod rolling;

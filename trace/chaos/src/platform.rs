@@ -23,7 +23,6 @@ use crate::{
     dice::Dice,
     disk::Disk,
     plan::{DISPATCHERS, Target, WORKERS},
-    ports,
     proxy::{HttpProxy, PostgresProxy, Scissors},
     service::{
         store::{BUCKET, REGION, Whereabouts},
@@ -84,9 +83,9 @@ struct Listens {
 }
 
 impl Listens {
-    fn pick() -> anyhow::Result<Self> {
-        let port = || Ok::<_, anyhow::Error>(SocketAddr::from(([127, 0, 0, 1], ports::free()?)));
-        Ok(Self { users: port()?, tasks: port()?, workers: port()? })
+    fn pick() -> Self {
+        let [users, tasks, workers] = std::array::from_fn(|_| trace_ports::reserve_address());
+        Self { users, tasks, workers }
     }
 }
 
@@ -122,7 +121,7 @@ impl Platform {
         let mut listens = Vec::new();
         for number in 0..DISPATCHERS {
             let relay = PostgresProxy::start(server.address, Arc::clone(&weather), scissors.clone()).await?;
-            let at = Listens::pick()?;
+            let at = Listens::pick();
             parts.dispatcher(number, at, &server.url(relay.address()), &store).await?;
             relays.push(relay);
             listens.push(at);
@@ -192,7 +191,7 @@ impl Parts<'_> {
         let Workshop { shim, template, .. } = self.workshop;
         let disk = self.disks[&Target::Postgres].path();
         let dials = &self.dials[&Target::Postgres];
-        let (server, process) = template.start(disk, ports::free()?, (shim, dials), self.log("postgres"))?;
+        let (server, process) = template.start(disk, trace_ports::reserve(), (shim, dials), self.log("postgres"))?;
         self.processes.insert(Target::Postgres, process);
         let mut connection = until("PostgreSQL starts", START, async || server.connect().await.ok()).await?;
         sqlx::query("select pg_create_logical_replication_slot($1, 'test_decoding')")
