@@ -12,7 +12,7 @@ use trace_contracts::Name;
 use crate::{
     config::Engines,
     local::objects,
-    session::{self, Environment},
+    session::Environment,
     store::{self, GrantedStore},
 };
 
@@ -60,8 +60,8 @@ impl Direct {
         let (http, blocks) = (environment.http.clone(), Arc::clone(&environment.blocks));
         let store = Arc::new(GrantedStore::new(http, blocks, &catalog));
         let names: Vec<Name> = files.keys().cloned().collect();
-        let session = session::open(&environment, &catalog, &names, store).await?;
-        Ok(Self { session, objects })
+        let session = environment.blank()?.open(&environment, &catalog, &names, store).await?;
+        Ok(Self { session: SessionContext::new_with_state(session), objects })
     }
 
     /// Plans and runs a query.

@@ -9,7 +9,7 @@ use crate::{
     catalog::EngineCatalog,
     gate::{Statement, VerifiedPlan},
     local::objects,
-    session::{self, Environment},
+    session::Environment,
     store::{self, GrantedStore},
 };
 
@@ -53,7 +53,8 @@ impl Gate {
             let statement = Statement::read(&sql, &catalog.tables).ok()?;
             let (http, blocks) = (environment.http.clone(), Arc::clone(&environment.blocks));
             let store = Arc::new(GrantedStore::new(http, blocks, &catalog));
-            let session = session::open(&environment, &catalog, statement.tables(), store).await.ok()?;
+            let session = environment.blank().ok()?;
+            let session = session.open(&environment, &catalog, statement.tables(), store).await.ok()?;
             let plan = VerifiedPlan::new(statement, session).await.ok()?;
             let physical = plan.physical().await.ok();
             let shown = |plan: &Arc<dyn datafusion::physical_plan::ExecutionPlan>| {

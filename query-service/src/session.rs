@@ -1,12 +1,12 @@
 //! A session that knows the granted tables and nothing else: no files, no network, no information
 //! schema, and the allowed functions only.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::{
     catalog::{
         CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-        MemorySchemaProvider,
+        MemorySchemaProvider, SchemaProvider,
     },
     common::config::ConfigNonZeroUsize,
     error::{DataFusionError, Result},
@@ -20,7 +20,7 @@ use datafusion::{
     },
     optimizer::{Optimizer, OptimizerRule},
     physical_optimizer::optimizer::PhysicalOptimizer,
-    prelude::{SessionConfig, SessionContext},
+    prelude::SessionConfig,
 };
 use object_store::ObjectStore;
 use trace_contracts::Name;
@@ -80,37 +80,52 @@ impl Environment {
             pool_bytes: memory_bytes / 100 * POOL_PERCENT,
         })
     }
-}
 
-/// Opens the tables of `names`, which are tables of `catalog`, in a session of their own.
-pub(crate) async fn open(
-    environment: &Environment,
-    catalog: &EngineCatalog,
-    names: &[Name],
-    store: Arc<GrantedStore>,
-) -> Result<SessionContext> {
-    let session = empty(environment, store.clone())?;
-    for name in names {
-        let granted =
-            catalog.tables.get(name).ok_or_else(|| DataFusionError::Plan(format!("no table `{name}`")))?;
-        let table = environment.opened.open(name, granted, &session.state(), &store).await?;
-        session.register_table(&**name, table)?;
+    /// A session with a catalog and a memory pool of its own, for one query that is still to come.
+    pub(crate) fn blank(&self) -> Result<Blank> {
+        let (tables, store) = (Arc::new(MemorySchemaProvider::new()), Arc::new(OneStore::default()));
+        let state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.template))
+            .with_runtime_env(runtime(self, Arc::clone(&store))?)
+            .with_catalog_list(catalogs(Arc::clone(&tables))?)
+            .build();
+        Ok(Blank { state, tables, store })
     }
-    Ok(session)
 }
 
-/// A session with a catalog, a store and a memory pool of its own.
-fn empty(environment: &Environment, store: Arc<GrantedStore>) -> Result<SessionContext> {
-    let state = SessionStateBuilder::new_from_existing(SessionState::clone(&environment.template))
-        .with_runtime_env(runtime(environment, store)?)
-        .with_catalog_list(catalogs()?)
-        .build();
-    Ok(SessionContext::new_with_state(state))
+/// A session without tables and without a store. Making one takes longer than many a query, so engines make it
+/// before the query comes.
+pub(crate) struct Blank {
+    state: SessionState,
+    tables: Arc<MemorySchemaProvider>,
+    store: Arc<OneStore>,
 }
 
-fn catalogs() -> Result<Arc<dyn CatalogProviderList>> {
+impl Blank {
+    /// Opens the tables of `names`, which are tables of `catalog`; the query's time begins.
+    pub(crate) async fn open(
+        mut self,
+        environment: &Environment,
+        catalog: &EngineCatalog,
+        names: &[Name],
+        store: Arc<GrantedStore>,
+    ) -> Result<SessionState> {
+        self.store.give(Arc::clone(&store))?;
+        for name in names {
+            let granted = catalog
+                .tables
+                .get(name)
+                .ok_or_else(|| DataFusionError::Plan(format!("no table `{name}`")))?;
+            let table = environment.opened.open(name, granted, &self.state, &store).await?;
+            self.tables.register_table(name.to_string(), table)?;
+        }
+        self.state.mark_start_execution();
+        Ok(self.state)
+    }
+}
+
+fn catalogs(tables: Arc<MemorySchemaProvider>) -> Result<Arc<dyn CatalogProviderList>> {
     let (catalogs, catalog) = (MemoryCatalogProviderList::new(), MemoryCatalogProvider::new());
-    catalog.register_schema(SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
+    catalog.register_schema(SCHEMA, tables)?;
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
     Ok(Arc::new(catalogs))
 }
@@ -147,7 +162,7 @@ fn config(threads: usize) -> Result<SessionConfig> {
     Ok(config)
 }
 
-fn runtime(environment: &Environment, store: Arc<GrantedStore>) -> Result<Arc<RuntimeEnv>> {
+fn runtime(environment: &Environment, store: Arc<OneStore>) -> Result<Arc<RuntimeEnv>> {
     let caches = CacheManagerConfig::default()
         .with_file_metadata_cache(Some(Arc::clone(&environment.footers)))
         .with_metadata_cache_limit(FOOTER_CACHE_BYTES)
@@ -156,14 +171,20 @@ fn runtime(environment: &Environment, store: Arc<GrantedStore>) -> Result<Arc<Ru
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(environment.pool_bytes)))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
-        .with_object_store_registry(Arc::new(OneStore(store)))
+        .with_object_store_registry(store)
         .with_cache_manager(caches)
         .build_arc()
 }
 
-/// A registry of one store. No other address resolves, and none can be added.
-#[derive(Debug)]
-struct OneStore(Arc<GrantedStore>);
+/// A registry of one store, once it is given. No other address resolves, and none can be added.
+#[derive(Debug, Default)]
+struct OneStore(OnceLock<Arc<GrantedStore>>);
+
+impl OneStore {
+    fn give(&self, store: Arc<GrantedStore>) -> Result<()> {
+        self.0.set(store).map_err(|_| DataFusionError::Internal("a session has one store".to_owned()))
+    }
+}
 
 impl ObjectStoreRegistry for OneStore {
     fn register_store(&self, _url: &Url, _store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
@@ -171,9 +192,9 @@ impl ObjectStoreRegistry for OneStore {
     }
 
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
-        if url.scheme() == provider::STORE_SCHEME {
-            return Ok(self.0.clone());
+        match self.0.get() {
+            Some(store) if url.scheme() == provider::STORE_SCHEME => Ok(Arc::clone(store) as _),
+            _ => Err(DataFusionError::Plan("there are no files here; read the granted tables".to_owned())),
         }
-        Err(DataFusionError::Plan("there are no files here; read the granted tables".to_owned()))
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     gate::{Statement, VerifiedPlan},
     local,
-    session::{self, Environment},
+    session::Environment,
     store::{self, GrantedStore},
 };
 
@@ -121,7 +121,9 @@ impl Warehouse {
     pub(crate) async fn ask(&self, sql: &str) -> Result<Value, Refused> {
         let bounds = Bounds { rows: 10_000, bytes: 1 << 20 };
         let query = Query { catalog: self.catalog.clone(), format: QueryFormat::Json, bounds };
-        let (answer, body) = engine::answer(self.environment.clone(), query, sql.into()).await;
+        let (answer, body) =
+            engine::answer(self.environment.clone(), self.environment.blank().unwrap(), query, sql.into())
+                .await;
         match answer {
             Answer::Done { .. } => Ok(serde_json::from_slice::<Value>(&body).unwrap()["rows"].take()),
             Answer::Failed { code, detail } => Err((code, detail)),
@@ -133,8 +135,9 @@ impl Warehouse {
     pub(crate) async fn plan(&self, sql: &str) -> String {
         let store = self.store(&self.catalog);
         let statement = Statement::read(sql, &self.catalog.tables).unwrap();
+        let session = self.environment.blank().unwrap();
         let session =
-            session::open(&self.environment, &self.catalog, statement.tables(), store).await.unwrap();
+            session.open(&self.environment, &self.catalog, statement.tables(), store).await.unwrap();
         let plan = VerifiedPlan::new(statement, session).await.unwrap();
         displayable(plan.physical().await.unwrap().as_ref()).indent(true).to_string()
     }

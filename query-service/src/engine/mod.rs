@@ -12,7 +12,7 @@ pub(crate) mod protocol;
 mod query;
 pub(crate) mod spawner;
 
-use std::{io, process::ExitCode};
+use std::{fs::File, io, os::fd::AsFd, process::ExitCode, thread};
 
 use tokio::runtime::Runtime;
 use trace_contracts::wire::limit;
@@ -38,8 +38,8 @@ enum Error {
     Http(#[from] reqwest::Error),
     #[error("settings: {0}")]
     Settings(#[from] datafusion::error::DataFusionError),
-    #[error("the query's task was lost: {0}")]
-    Lost(#[from] tokio::task::JoinError),
+    #[error("the thread that answers panicked")]
+    Lost,
 }
 
 /// Runs an engine on standard input and output until the service closes them. Call it before
@@ -56,25 +56,44 @@ pub fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     confine::identity()?;
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let (mut input, mut output) = (file(io::stdin())?, file(io::stdout())?);
     let Some((setup, _)) = protocol::read::<Setup>(&mut input, 0)? else { return Ok(()) };
     let environment = environment(&setup)?;
-    let stacks = (setup.threads + BLOCKING_THREADS) * STACK_BYTES;
+    let stacks = (setup.threads + BLOCKING_THREADS + 1) * STACK_BYTES;
     confine::memory(setup.memory_bytes, stacks as u64)?;
     confine::reach(&setup.ports)?;
     let runtime = runtime(&setup)?;
     protocol::write(&mut output, &Ready { pid: std::process::id() }, b"")?;
-    while let Some((query, sql)) = protocol::read::<Query>(&mut input, limit::SQL_BYTES as u64)? {
-        protocol::write(&mut output, &Taken {}, b"")?;
-        // On a worker thread, which has the stack for it.
-        let answer = runtime.spawn(query::answer(environment.clone(), query, sql));
-        let (answer, result) = runtime.block_on(answer)?;
-        protocol::write(&mut output, &answer, &result)?;
+    let answering = thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(move || answer_all(&environment, &runtime, &mut input, &mut output))?;
+    answering.join().map_err(|_| Error::Lost)?
+}
+
+/// Reads, plans and drives each query on this one thread: handing it to another takes longer than planning it.
+fn answer_all(
+    environment: &Environment,
+    runtime: &Runtime,
+    input: &mut File,
+    output: &mut File,
+) -> Result<(), Error> {
+    let mut session = environment.blank()?;
+    while let Some((query, sql)) = protocol::read::<Query>(input, limit::SQL_BYTES as u64)? {
+        protocol::write(output, &Taken {}, b"")?;
+        let answer = query::answer(environment.clone(), session, query, sql);
+        let (answer, result) = runtime.block_on(answer);
+        protocol::write(output, &answer, &result)?;
         if matches!(answer, Answer::Panicked) {
             break;
         }
+        session = environment.blank()?;
     }
     Ok(())
+}
+
+/// A pipe without the buffers that standard streams have.
+fn file(stream: impl AsFd) -> io::Result<File> {
+    Ok(stream.as_fd().try_clone_to_owned()?.into())
 }
 
 fn environment(setup: &Setup) -> Result<Environment, Error> {

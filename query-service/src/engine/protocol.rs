@@ -12,6 +12,8 @@ use crate::{catalog::EngineCatalog, encode::Bounds};
 
 /// A catalog of ten thousand objects has some ten megabytes of addresses.
 const MAX_HEADER_BYTES: u32 = 64 << 20;
+/// Bodies up to this are written together with their header, so that the other side wakes once.
+const COPIED_BYTES: usize = 32 << 10;
 
 /// The first frame to an engine. It answers [`Ready`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,14 +71,17 @@ fn lengths(prefix: [u8; 8], max_body: u64) -> io::Result<(usize, usize)> {
     Ok((header as usize, body as usize))
 }
 
-fn head<H: Serialize>(header: &H, body: usize) -> io::Result<Vec<u8>> {
+/// A frame in two parts. The second is empty where the body is so short that one part is written sooner than two.
+fn frame<'a, H: Serialize>(header: &H, body: &'a [u8]) -> io::Result<(Vec<u8>, &'a [u8])> {
     let header = serde_json::to_vec(header)?;
     let too_long = |_| io::Error::new(io::ErrorKind::InvalidData, "a frame is too long");
-    let mut head = Vec::with_capacity(8 + header.len());
-    head.extend(u32::try_from(header.len()).map_err(too_long)?.to_be_bytes());
-    head.extend(u32::try_from(body).map_err(too_long)?.to_be_bytes());
-    head.extend(header);
-    Ok(head)
+    let (copied, rest) = if body.len() <= COPIED_BYTES { (body, &[][..]) } else { (&[][..], body) };
+    let mut first = Vec::with_capacity(8 + header.len() + copied.len());
+    first.extend(u32::try_from(header.len()).map_err(too_long)?.to_be_bytes());
+    first.extend(u32::try_from(body.len()).map_err(too_long)?.to_be_bytes());
+    first.extend(header);
+    first.extend(copied);
+    Ok((first, rest))
 }
 
 /// Writes a frame, on the service's side.
@@ -85,8 +90,9 @@ pub(crate) async fn send<H: Serialize>(
     header: &H,
     body: &[u8],
 ) -> io::Result<()> {
-    to.write_all(&head(header, body.len())?).await?;
-    to.write_all(body).await?;
+    let (first, rest) = frame(header, body)?;
+    to.write_all(&first).await?;
+    to.write_all(rest).await?;
     to.flush().await
 }
 
@@ -107,8 +113,9 @@ pub(crate) async fn receive<H: DeserializeOwned>(
 
 /// Writes a frame, on the engine's side.
 pub(super) fn write<H: Serialize>(to: &mut impl Write, header: &H, body: &[u8]) -> io::Result<()> {
-    to.write_all(&head(header, body.len())?)?;
-    to.write_all(body)?;
+    let (first, rest) = frame(header, body)?;
+    to.write_all(&first)?;
+    to.write_all(rest)?;
     to.flush()
 }
 

@@ -17,10 +17,9 @@ use std::sync::Arc;
 
 use datafusion::{
     error::DataFusionError,
-    execution::SendableRecordBatchStream,
+    execution::{SendableRecordBatchStream, SessionState},
     logical_expr::LogicalPlan,
     physical_plan::{ExecutionPlan, execute_stream},
-    prelude::SessionContext,
 };
 use trace_contracts::Name;
 
@@ -57,15 +56,15 @@ pub(crate) enum Error {
 /// A plan that passed every check, with the session that it was planned in.
 pub(crate) struct VerifiedPlan {
     plan: LogicalPlan,
-    session: SessionContext,
+    session: SessionState,
     tables: Vec<Name>,
 }
 
 impl VerifiedPlan {
     /// Plans `statement` over the tables that `session` holds, and verifies the plan.
-    pub(crate) async fn new(statement: Statement, session: SessionContext) -> Result<Self, Error> {
+    pub(crate) async fn new(statement: Statement, session: SessionState) -> Result<Self, Error> {
         let tables = statement.tables().to_vec();
-        let plan = session.state().statement_to_plan(statement.into_inner()).await.map_err(plan::error)?;
+        let plan = session.statement_to_plan(statement.into_inner()).await.map_err(plan::error)?;
         plan::verify(&plan)?;
         Ok(Self { plan, session, tables })
     }
@@ -88,8 +87,8 @@ impl VerifiedPlan {
 
     /// The optimized physical form of this very plan.
     pub(crate) async fn physical(&self) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let state = self.session.state();
-        let optimized = state.optimize(&self.plan)?;
-        state.query_planner().create_physical_plan(&optimized, &state).await.map_err(plan::unplannable)
+        let optimized = self.session.optimize(&self.plan)?;
+        let planner = self.session.query_planner();
+        planner.create_physical_plan(&optimized, &self.session).await.map_err(plan::unplannable)
     }
 }
