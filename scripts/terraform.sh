@@ -44,4 +44,9 @@ done
 rm -rf "$context"
 say "checkov"
 "$lint/checkov" --directory terraform --framework terraform dockerfile --quiet --compact --skip-download --config-file terraform/tests/checkov.yaml
+if [ -z "${TRACE_PROGRAMS:-}" ]; then
+    say "the programs that are asked whether they read what is rendered for them"
+    SQLX_OFFLINE=true cargo build --quiet --locked --workspace --exclude trace-hostile --bin dispatcher --bin query-service \
+        --bin worker-wrapper --bin egress-gateway --bin trace-runner
+fi
 exec "$python" -B terraform/tests/run.py "$@"

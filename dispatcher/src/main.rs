@@ -39,6 +39,12 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Init),
+    /// Reads a configuration and says what is wrong with it. The files that it names are not opened, and nothing is connected to
+    CheckConfig {
+        /// The configuration, in YAML.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Whether the dispatcher that keeps this `ready_file` is ready, by the exit status: for health checks of containers
     Ready {
         /// The `ready_file` of its configuration.
@@ -53,6 +59,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     telemetry::init(&arguments.log, Format::Json);
     match arguments.command {
         Some(Command::Init(init)) => init.run().await?,
+        Some(Command::CheckConfig { config }) => drop(Config::read(&config)?),
         Some(Command::Ready { file }) => return Ok(readiness::exit_code(&file)),
         None => run(&arguments.config.context("--config is missing")?).await?,
     }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
-use trace_plane::Transport;
+use trace_plane::{PlainHttp, Transport, listener, outgoing};
 use url::Url;
 
 /// Everything [`start`](crate::start) needs.
@@ -25,6 +25,9 @@ pub struct Config {
     /// Authorities (PEM) that are believed beside the system's where the dispatcher is called.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// Whether the dispatcher may be called without TLS although it is not on this machine.
+    #[serde(default)]
+    pub plain_http: PlainHttp,
     /// The operator's file; see [`policy`](crate::policy). Absent: every public address, and no private one.
     #[serde(default)]
     pub policy: Option<PathBuf>,
@@ -75,7 +78,7 @@ pub struct Limits {
 pub struct File {
     /// Where tasks' requests come in.
     pub listen: SocketAddr,
-    /// How they are protected on the way. `tls` is refused: the gateway does not speak it yet.
+    /// How they are protected on the way. Callers show tokens here.
     #[serde(default)]
     pub transport: Transport,
     /// A file that is there while requests are taken, for health checks without HTTP.
@@ -86,6 +89,39 @@ pub struct File {
     pub log: String,
     /// The service.
     pub service: Config,
+}
+
+impl Config {
+    /// Whether tokens and keys go to the dispatcher by TLS, or on this machine, or somebody said that they need not.
+    ///
+    /// # Errors
+    /// The address that would be called without TLS.
+    pub fn check_addresses(&self) -> Result<(), outgoing::Refused> {
+        self.plain_http.admit("dispatcher", &self.dispatcher)?;
+        self.plain_http.admit("capabilities.jwks", &self.capabilities.jwks)
+    }
+}
+
+/// What a file can't say.
+#[derive(Debug, thiserror::Error)]
+pub enum Wrong {
+    /// Callers would come in without TLS.
+    #[error("`listen`: {0}")]
+    Listen(#[from] listener::Error),
+    /// The dispatcher would be called without TLS.
+    #[error(transparent)]
+    Address(#[from] outgoing::Refused),
+}
+
+impl File {
+    /// Whether the gateway would start with it, as far as this file tells: the files that it names are not opened.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), Wrong> {
+        self.transport.admit(self.listen)?;
+        Ok(self.service.check_addresses()?)
+    }
 }
 
 impl Default for Limits {
@@ -149,6 +185,22 @@ mod tests {
         assert_eq!(config.limits.per_attempt, 64);
         assert!(config.policy.is_none() && config.dns_servers.is_empty());
         assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn what_carries_tokens_is_not_called_without_tls() {
+        let at = |address: &str, rest: &str| {
+            let text = MINIMAL.replace("http://127.0.0.1:1/", address);
+            serde_json::from_str::<Config>(&text.replacen('{', &format!("{{{rest}"), 1))
+                .unwrap()
+                .check_addresses()
+        };
+        assert!(at("http://127.0.0.1:1/", "").is_ok() && at("https://dispatcher/", "").is_ok());
+        assert!(at("http://dispatcher/", "").unwrap_err().to_string().contains("`dispatcher`"));
+        assert!(at("http://dispatcher/", r#""plain_http": "allow","#).is_ok());
+        let keys = MINIMAL.replace("http://127.0.0.1:1/jwks", "http://dispatcher/jwks");
+        let keys = serde_json::from_str::<Config>(&keys).unwrap().check_addresses().unwrap_err();
+        assert!(keys.to_string().contains("`capabilities.jwks`"), "{keys}");
     }
 
     #[test]

@@ -6,7 +6,10 @@
 use std::io::Cursor;
 
 use rustls::server::Acceptor;
-use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    time::Instant,
+};
 use trace_contracts::Host;
 
 use crate::policy::Rule;
@@ -26,7 +29,7 @@ pub(crate) const ALERT: [u8; 7] = [21, 3, 1, 0, 2, 2, 112];
 /// # Errors
 /// The rule that it breaks.
 pub(crate) async fn receive(
-    from: &mut TcpStream,
+    from: &mut (impl AsyncRead + Unpin),
     mut read: Vec<u8>,
     host: &Host,
     until: Instant,

@@ -8,9 +8,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use trace_egress_gateway::{
     check::{Allowed, check},
@@ -18,7 +17,7 @@ use trace_egress_gateway::{
     policy::{self, Policy},
     resolve::Resolver,
 };
-use trace_plane::{Transport, readiness, telemetry};
+use trace_plane::{readiness, telemetry};
 
 /// The exit code of `check` for what can't be judged at all.
 const BAD_INPUT: u8 = 2;
@@ -40,6 +39,17 @@ enum Command {
         /// The configuration, a JSON document.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Reads a configuration and says what is wrong with it. The files that it names are not opened, and nothing is connected to.
+    CheckConfig {
+        /// The configuration, a JSON document.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Whether the gateway that keeps this `ready_file` is ready, by the exit status: for health checks of containers
+    Ready {
+        /// The `ready_file` of its configuration.
+        file: PathBuf,
     },
     /// Says whether a granted destination would be dialled, without connecting.
     ///
@@ -66,7 +76,9 @@ struct CheckArguments {
 fn main() -> ExitCode {
     trace_controls::refuse_switches();
     let outcome = match Arguments::parse().command {
-        Command::Serve { config } => serve(&config),
+        Command::Serve { config } => read(&config).and_then(serve),
+        Command::CheckConfig { config } => read(&config).map(drop),
+        Command::Ready { file } => return readiness::exit_code(&file),
         Command::Check(arguments) => return checked(&arguments),
     };
     match outcome {
@@ -108,9 +120,15 @@ fn run_check(arguments: &CheckArguments) -> anyhow::Result<Allowed> {
     Ok(verdict.verdict)
 }
 
-fn serve(config: &Path) -> anyhow::Result<()> {
+fn read(config: &Path) -> anyhow::Result<File> {
     let text = fs::read(config).with_context(|| format!("reading {}", config.display()))?;
-    let file: File = serde_json::from_slice(&text).with_context(|| format!("in {}", config.display()))?;
+    let within = || format!("in {}", config.display());
+    let file: File = serde_json::from_slice(&text).with_context(within)?;
+    file.check().with_context(within)?;
+    Ok(file)
+}
+
+fn serve(file: File) -> anyhow::Result<()> {
     telemetry::init(&file.log, telemetry::Format::Json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(file))
@@ -118,7 +136,7 @@ fn serve(config: &Path) -> anyhow::Result<()> {
 
 async fn run(file: File) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    let listener = bind(&file).await?;
+    let listener = file.transport.open()?.bind(file.listen).await?;
     let gateway = trace_egress_gateway::start(file.service, shutdown.clone()).await?;
     trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     let ready = async {
@@ -130,23 +148,4 @@ async fn run(file: File) -> anyhow::Result<()> {
     tokio::try_join!(gateway.serve(listener), ready)?;
     gateway.stopped().await;
     Ok(())
-}
-
-/// Callers show tokens here. They are told to nobody but this machine, or somebody has said that nobody listens on
-/// the way.
-async fn bind(file: &File) -> anyhow::Result<TcpListener> {
-    let is_of_this_machine = file.listen.ip().to_canonical().is_loopback();
-    match file.transport {
-        Transport::Tls(_) => bail!(
-            "`transport: tls`: the gateway does not speak TLS yet; set `plain` where you know who listens on the way to it"
-        ),
-        Transport::Loopback if !is_of_this_machine => {
-            bail!(
-                "{} would be listened on without TLS, and it is not loopback: set `transport: plain` where you know who listens on the way",
-                file.listen
-            )
-        }
-        Transport::Loopback | Transport::Plain => {}
-    }
-    TcpListener::bind(file.listen).await.with_context(|| format!("binding {}", file.listen))
 }

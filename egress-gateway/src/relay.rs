@@ -1,19 +1,24 @@
 //! Bytes of a tunnel, both ways, until either side, the attempt or a budget ends it.
 //!
 //! A tunnel that is silent holds no buffer: one buffer a thread is filled and emptied in one step, and only
-//! what a slow receiver leaves over is kept with the tunnel.
+//! what a slow receiver leaves over is kept with the tunnel. A caller's TLS has small buffers of its own.
 
-use std::{cell::RefCell, io, time::Duration};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::{
-    io::AsyncWriteExt,
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
     time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
+use trace_plane::Stream;
 
 use crate::budget::{Direction, Spent, Usage};
 
@@ -62,13 +67,13 @@ impl From<Spent> for Broken {
 
 /// Moves bytes until it ends.
 pub(crate) async fn relay(
-    caller: &mut TcpStream,
+    caller: &mut Stream,
     outside: &mut TcpStream,
     usage: &Usage,
     idle: Duration,
     ended: &CancellationToken,
 ) -> End {
-    let (from_caller, to_caller) = caller.split();
+    let (from_caller, to_caller) = tokio::io::split(caller);
     let (from_outside, to_outside) = outside.split();
     let moving = async {
         tokio::try_join!(
@@ -104,39 +109,46 @@ pub(crate) async fn silence(counted: impl Fn() -> u64, idle: Duration) {
 }
 
 async fn pump(
-    from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     usage: &Usage,
     direction: Direction,
 ) -> Result<(), Broken> {
     loop {
-        from.readable().await?;
-        match BUFFER.with_borrow_mut(|buffer| step(&from, &to, usage, direction, buffer))? {
+        let counted = |bytes: usize| usage.count(direction, bytes as u64);
+        let step = poll_fn(|cx| {
+            BUFFER.with_borrow_mut(|buffer| step(cx, Pin::new(&mut from), Pin::new(&mut to), counted, buffer))
+        });
+        match step.await? {
             Step::Moved => {}
             Step::Left(rest) => to.write_all(&rest).await?,
             Step::Finished => return Ok(to.shutdown().await?),
         }
+        // TLS keeps what it could not send at once.
+        to.flush().await?;
     }
 }
 
+/// Reads, and writes what was read as far as it is taken. The buffer is the thread's: nothing else runs on it
+/// before this returns.
 fn step(
-    from: &ReadHalf<'_>,
-    to: &WriteHalf<'_>,
-    usage: &Usage,
-    direction: Direction,
+    cx: &mut Context<'_>,
+    from: Pin<&mut impl AsyncRead>,
+    to: Pin<&mut impl AsyncWrite>,
+    counted: impl Fn(usize) -> Result<(), Spent>,
     buffer: &mut [u8],
-) -> Result<Step, Broken> {
-    let read = match from.try_read(buffer) {
-        Ok(0) => return Ok(Step::Finished),
-        Ok(read) => read,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Moved),
-        Err(error) => return Err(error.into()),
+) -> Poll<Result<Step, Broken>> {
+    let mut buffer = ReadBuf::new(buffer);
+    ready!(from.poll_read(cx, &mut buffer))?;
+    let read = buffer.filled();
+    if read.is_empty() {
+        return Poll::Ready(Ok(Step::Finished));
+    }
+    counted(read.len())?;
+    let written = match to.poll_write(cx, read) {
+        Poll::Ready(written) => written?,
+        Poll::Pending => 0,
     };
-    usage.count(direction, read as u64)?;
-    let written = match to.try_write(&buffer[..read]) {
-        Ok(written) => written,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-        Err(error) => return Err(error.into()),
-    };
-    Ok(if written == read { Step::Moved } else { Step::Left(buffer[written..read].to_vec()) })
+    let left = &read[written..];
+    Poll::Ready(Ok(if left.is_empty() { Step::Moved } else { Step::Left(left.to_vec()) }))
 }

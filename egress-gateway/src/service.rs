@@ -2,10 +2,11 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_plane::{
-    KeySource, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, readiness::Readiness, tls::TrustError,
+    KeySource, Listener, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, outgoing,
+    readiness::Readiness, tls::TrustError,
 };
 
 use crate::{
@@ -31,6 +32,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: file::Error,
     },
+    /// An address that would be called without TLS.
+    #[error(transparent)]
+    Outgoing(#[from] outgoing::Refused),
     /// The authorities can't be read.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -52,8 +56,9 @@ pub struct Gateway {
 /// given ten seconds.
 ///
 /// # Errors
-/// When the operator's file or the root of trust can't be read.
+/// When the operator's file or the root of trust can't be read, or the dispatcher would be called without TLS.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gateway, Error> {
+    config.check_addresses()?;
     let file = match &config.policy {
         Some(path) => File::read(path).map_err(|reason| Error::Policy { path: path.clone(), reason })?,
         None => File::default(),
@@ -85,7 +90,8 @@ impl Gateway {
     ///
     /// # Errors
     /// When the listener fails for good.
-    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+    pub async fn serve(&self, listener: impl Into<Listener>) -> io::Result<()> {
+        let listener = listener.into();
         let stopping = &self.core.stopping;
         loop {
             // The semaphore is never closed, so the only way not to get a slot is to stop.
@@ -94,15 +100,15 @@ impl Gateway {
                 () = stopping.cancelled() => return Ok(()),
             };
             let Ok(slot) = slot else { return Ok(()) };
-            let stream = tokio::select! {
+            let arrival = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(arrival) => arrival,
                     Err(error) if trace_plane::serve::is_transient(&error) => continue,
                     Err(error) => return Err(error),
                 },
                 () = stopping.cancelled() => return Ok(()),
             };
-            self.core.tasks.spawn(proxy::converse(Arc::clone(&self.core), stream, slot));
+            self.core.tasks.spawn(proxy::converse(Arc::clone(&self.core), arrival, slot));
         }
     }
 

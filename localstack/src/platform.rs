@@ -257,6 +257,7 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
         database_url: Secret::new(database.to_owned()),
         database_connections: 12,
         unverified_database: Default::default(),
+        plain_http: Default::default(),
         transport: Default::default(),
         ready_file: None,
         listen: Listen { users: any, tasks: any, workers: any },

@@ -60,6 +60,7 @@ impl Worker {
             transport: Default::default(),
             ready_file: None,
             ca_file: None,
+            plain_http: Default::default(),
             egress: None,
             launcher,
             sandbox: SandboxSettings { sdk: Some(sdk), ..SandboxSettings::default() },

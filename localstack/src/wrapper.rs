@@ -64,6 +64,7 @@ impl Wrapper {
             transport: Default::default(),
             ready_file: None,
             ca_file: None,
+            plain_http: Default::default(),
             sandbox: SandboxSettings::default(),
         };
         let stop = CancellationToken::new();

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Secret, token::USER_AUDIENCE};
-use trace_plane::Transport;
+use trace_plane::{PlainHttp, Transport, listener, outgoing};
 use url::Url;
 
 /// Everything [`start`](crate::start) needs.
@@ -25,6 +25,10 @@ pub struct Config {
     /// Authorities (PEM) that are believed beside the system's where the dispatcher and the issuer of users are called.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// Whether the dispatcher, the issuer of users and the object store may be called without TLS although they are
+    /// not on this machine.
+    #[serde(default)]
+    pub plain_http: PlainHttp,
     /// Who signs users' tokens.
     pub users: Issuer,
     /// The object store that holds the datasets.
@@ -146,6 +150,43 @@ pub struct File {
     pub service: Config,
 }
 
+/// What a file can't say.
+#[derive(Debug, thiserror::Error)]
+pub enum Wrong {
+    /// Users or tasks would come in without TLS.
+    #[error("`listen_users` or `listen_tasks`: {0}")]
+    Listen(#[from] listener::Error),
+    /// A service would be called without TLS.
+    #[error(transparent)]
+    Address(#[from] outgoing::Refused),
+}
+
+impl File {
+    /// Whether the service would start with it, as far as this file tells: the files that it names are not opened.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), Wrong> {
+        self.transport.admit(self.listen_users)?;
+        self.transport.admit(self.listen_tasks)?;
+        Ok(self.service.check_addresses()?)
+    }
+}
+
+impl Config {
+    /// Whether tokens, keys and data go to each service by TLS, or on this machine, or somebody said that they need
+    /// not.
+    ///
+    /// # Errors
+    /// The address that would be called without TLS.
+    pub fn check_addresses(&self) -> Result<(), outgoing::Refused> {
+        self.plain_http.admit("dispatcher", &self.dispatcher)?;
+        self.plain_http.admit("capabilities.jwks", &self.capabilities.jwks)?;
+        self.plain_http.admit("users.jwks", &self.users.jwks)?;
+        self.store.endpoint.as_ref().map_or(Ok(()), |store| self.plain_http.admit("store.endpoint", store))
+    }
+}
+
 impl Default for Engines {
     fn default() -> Self {
         Self { command: None, count: 2, memory_bytes: 1 << 30, threads: 2, queries: 1_000 }
@@ -237,6 +278,40 @@ mod tests {
         let tls = r#", "transport": {"tls": {"certificate": "/c", "key": "/k"}}, "ready_file": "/run/ready""#;
         assert!(matches!(file(tls).unwrap().transport, Transport::Tls(_)));
         assert!(file(r#", "transport": "tls""#).is_err());
+    }
+
+    #[test]
+    fn what_carries_tokens_or_data_is_not_called_without_tls() {
+        let config = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut document: serde_json::Value = serde_json::from_str(MINIMAL).unwrap();
+            change(&mut document);
+            serde_json::from_value::<Config>(document).unwrap().check_addresses()
+        };
+        assert!(config(&|_| {}).is_ok());
+        let away = || "http://elsewhere/".into();
+        for (setting, refused) in [
+            ("dispatcher", config(&|c| c["dispatcher"] = away())),
+            ("capabilities.jwks", config(&|c| c["capabilities"]["jwks"] = away())),
+            ("users.jwks", config(&|c| c["users"]["jwks"] = away())),
+            ("store.endpoint", config(&|c| c["store"]["endpoint"] = away())),
+        ] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(refused.contains(&format!("`{setting}`")), "{refused}");
+        }
+        let allowed = config(&|c| {
+            c["dispatcher"] = away();
+            c["plain_http"] = "allow".into();
+        });
+        assert!(allowed.is_ok());
+    }
+
+    #[test]
+    fn a_file_that_listens_for_everybody_without_tls_is_not_right() {
+        let text = format!(
+            r#"{{"listen_users": "0.0.0.0:1", "listen_tasks": "127.0.0.1:2", "service": {MINIMAL}}}"#
+        );
+        let wrong = serde_json::from_str::<File>(&text).unwrap().check().unwrap_err().to_string();
+        assert!(wrong.contains("0.0.0.0:1") && wrong.contains("`transport: plain`"), "{wrong}");
     }
 
     #[test]

@@ -28,6 +28,12 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Reads a configuration and says what is wrong with it. The files that it names are not opened, and nothing is connected to.
+    CheckConfig {
+        /// The configuration, a JSON document.
+        #[arg(long)]
+        config: PathBuf,
+    },
     /// Whether the service that keeps this `ready_file` is ready, by the exit status: for health checks of containers
     Ready {
         /// The `ready_file` of its configuration.
@@ -43,7 +49,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Engine => return trace_query_service::engine::main(),
         Command::Ready { file } => return readiness::exit_code(&file),
-        Command::Serve { config } => serve(&config),
+        Command::Serve { config } => read(&config).and_then(serve),
+        Command::CheckConfig { config } => read(&config).map(drop),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,9 +61,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: &Path) -> anyhow::Result<()> {
+fn read(config: &Path) -> anyhow::Result<File> {
     let text = fs::read(config).with_context(|| format!("reading {}", config.display()))?;
-    let file: File = serde_json::from_slice(&text).with_context(|| format!("in {}", config.display()))?;
+    let within = || format!("in {}", config.display());
+    let file: File = serde_json::from_slice(&text).with_context(within)?;
+    file.check().with_context(within)?;
+    Ok(file)
+}
+
+fn serve(file: File) -> anyhow::Result<()> {
     telemetry::init(&file.log, telemetry::Format::Json);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(file))

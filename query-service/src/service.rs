@@ -5,7 +5,8 @@ use std::{io, sync::Arc};
 use axum::Router;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_plane::{
-    KeySource, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, readiness::Readiness, tls::TrustError,
+    KeySource, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, outgoing, readiness::Readiness,
+    tls::TrustError,
 };
 use url::Url;
 
@@ -29,6 +30,9 @@ pub enum Error {
     /// The first engines did not come up.
     #[error(transparent)]
     Engine(Box<dyn std::error::Error + Send + Sync>),
+    /// An address that would be called without TLS.
+    #[error(transparent)]
+    Outgoing(#[from] outgoing::Refused),
     /// The authorities can't be read.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -54,8 +58,9 @@ pub struct Service {
 /// run are ended and the engines killed.
 ///
 /// # Errors
-/// When no engine can be started.
+/// When no engine can be started, or a service would be called without TLS.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Service, Error> {
+    config.check_addresses()?;
     let trust = Trust::read(config.ca_file.as_deref())?;
     let ports = vec![config.store.endpoint.as_ref().and_then(Url::port_or_known_default).unwrap_or(443)];
     let pool = pool(&config.engines, &config.limits, ports, shutdown.clone()).await?;

@@ -10,7 +10,7 @@ if ! "$cache/tools/bin/cargo-cyclonedx" cyclonedx --version 2>/dev/null | grep -
     cargo install --quiet cargo-cyclonedx --version "$version" --locked --root "$cache/tools"
 fi
 mkdir -p target/sbom
-for manifest in dispatcher query-service worker-wrapper; do
+for manifest in dispatcher query-service worker-wrapper worker-wrapper/operators egress-gateway udf-sdk/runner udf-sdk/native; do
     PATH="$cache/tools/bin:$PATH" cargo cyclonedx --manifest-path "$manifest/Cargo.toml" --format json --spec-version 1.5 --describe binaries --target x86_64-unknown-linux-gnu
     find "$manifest" -maxdepth 1 -name '*.cdx.json' -exec mv {} target/sbom/ \;
 done

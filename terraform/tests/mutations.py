@@ -6,6 +6,7 @@ Each entry: what is broken, how, and words of the finding. The world is a copy o
 import copy
 import json
 
+import check_configuration
 import check_identity
 import check_keeping
 import check_network
@@ -103,6 +104,34 @@ def _container(family, **values):
     return broken
 
 
+def _configured(family, change):
+    """Changes what a service is told."""
+
+    def broken(world):
+        task = next(t for t in world.of("aws_ecs_task_definition") if t.values["family"].endswith(family))
+        containers = json.loads(task.values["container_definitions"])
+        variable = next(v for v in containers[0]["environment"] if v["name"] == "TRACE_CONFIGURATION")
+        document = json.loads(variable["value"])
+        change(document)
+        variable["value"] = json.dumps(document)
+        task.values["container_definitions"] = json.dumps(containers)
+
+    return broken
+
+
+def _variable(family, name, value):
+    """Sets a variable of a container, or leaves it out."""
+
+    def broken(world):
+        task = next(t for t in world.of("aws_ecs_task_definition") if t.values["family"].endswith(family))
+        containers = json.loads(task.values["container_definitions"])
+        kept = [v for v in containers[-1]["environment"] if v["name"] != name]
+        containers[-1]["environment"] = kept + ([] if value is None else [{"name": name, "value": value}])
+        task.values["container_definitions"] = json.dumps(containers)
+
+    return broken
+
+
 def _nested(type_, path, value, ends=""):
     """Sets what lies deeper: a path of keys and places."""
 
@@ -158,6 +187,31 @@ OPEN = dict(cidr_ipv4="0.0.0.0/0")
 ROLE, IN = "aws_iam_role_policy", ".identity."
 
 MUTATIONS = {
+    check_configuration.programs_read_what_is_rendered: [
+        ("a setting that the gateway does not know", _configured("-egress", lambda c: c["service"].update(domains=[])), "unknown field `domains`"),
+        ("the gateway's settings one level up", _configured("-egress", lambda c: c.update(c.pop("service"))), "egress-gateway check-config"),
+        ("a way out that is none of the dispatcher's", _configured("-dispatcher", lambda c: c.update(egress="http://egress/")), "dispatcher check-config"),
+        ("a query service without its issuer", _configured("-query", lambda c: c["service"].pop("users")), "missing field `users`"),
+        ("a worker that is to call without TLS", _configured("-worker", lambda c: c.update(query="http://query.internal:7011/")), "without TLS"),
+        ("a launcher that does not know where", _configured("-worker", lambda c: c["launcher"]["ecs"].pop("subnets")), "missing field `subnets`"),
+        ("listeners for everybody without TLS", _configured("-query", lambda c: c.pop("transport")), "without TLS"),
+        ("a command that the gateway does not have", _container("-egress", command=["--config", "/run/trace/config.json"]), "egress-gateway --config"),
+        ("a health check that it does not have", _container("-query", healthCheck={"command": ["CMD", "/usr/bin/query-service", "health"]}), "query-service health"),
+        ("a runner that does not know the store", _variable("-udf", "TRACE_OBJECT_STORE", None), "TRACE_OBJECT_STORE is not set"),
+        ("a runner with an authority that is none", _variable("-udf", "TRACE_CA", "none"), "TRACE_CA"),
+        ("no runner", _drop("aws_ecs_task_definition", ".udf[0]"), "the runner has no task definition"),
+    ],
+    check_configuration.what_is_named_is_there: [
+        ("a file that nobody writes", _configured("-worker", lambda c: c.update(ca_file="/run/trace/authority.pem")), "nobody writes /run/trace/authority.pem"),
+        ("a file where nothing may be written", _configured("-egress", lambda c: c.update(ready_file="/run/ready")), "/run/ready lies in no volume"),
+        ("a runner without a folder", _container("-udf", mountPoints=[]), "/task is no volume"),
+    ],
+    check_configuration.every_call_is_protected: [
+        ("plain HTTP", _configured("-egress", lambda c: c["service"].update(dispatcher="http://dispatcher.internal:7002/")), "is called without TLS"),
+        ("allowed to", _configured("-worker", lambda c: c.update(plain_http="allow")), "may do without TLS"),
+        ("a plain listener", _configured("-egress", lambda c: c.update(transport="plain")), "may do without TLS"),
+        ("a runner that may", _variable("-udf", "TRACE_PLAIN_HTTP", "allow"), "may do without TLS"),
+    ],
     check_network.groups_can_be_made: [
         ("an apostrophe", _set("aws_security_group", '["udf"]', description="somebody's"), "is described as"),
         ("no description", _set("aws_vpc_security_group_ingress_rule", "", description=None), "is described as"),

@@ -15,6 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
+import check_configuration
 import check_identity
 import check_keeping
 import check_network
@@ -26,7 +27,7 @@ import mutations
 from emulated import LACKING_MODULE, SUBJECT, TERRAFORM, Failed, Root, moto, stage
 from world import World
 
-CHECKS = check_network.CHECKS + check_identity.CHECKS + check_policies.CHECKS + check_keeping.CHECKS + check_running.CHECKS
+CHECKS = check_configuration.CHECKS + check_network.CHECKS + check_identity.CHECKS + check_policies.CHECKS + check_keeping.CHECKS + check_running.CHECKS
 BOOTSTRAP = [check_policies.buckets_refuse_plain_http, check_keeping.everything_is_encrypted, check_keeping.nothing_is_public, check_keeping.what_must_not_be_lost_is_protected]
 ENVIRONMENTS = ["dev", "staging", "prod"]
 

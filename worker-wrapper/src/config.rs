@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
-use trace_plane::Transport;
+use trace_plane::{PlainHttp, Transport, listener, outgoing};
 use url::Url;
 
 use crate::{launcher::ecs, sandbox::SandboxConfig, wakeups::Source};
@@ -30,8 +30,8 @@ pub struct Config {
     /// The query service's task listener, for the sandbox.
     #[serde(deserialize_with = "base_address")]
     pub query: Url,
-    /// The egress gateway, for tasks that may reach something outside. Plain HTTP: it is shown tokens, so it lies
-    /// in the platform's own network. Absent: nothing outside can be reached from this worker.
+    /// The egress gateway, for tasks that may reach something outside. It is shown tokens. Absent: nothing outside can
+    /// be reached from this worker.
     #[serde(default, deserialize_with = "gateway_address")]
     pub egress: Option<Url>,
     /// Where objects are kept.
@@ -66,10 +66,13 @@ pub struct Config {
     /// A file that is there while claims are answered, for health checks without HTTP.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,
-    /// Authorities (PEM) that are believed beside the system's where the dispatcher and the query service are called,
-    /// by the wrapper itself and for the programs that it runs.
+    /// Authorities (PEM) that are believed beside the system's where the dispatcher, the query service and the gateway
+    /// are called, by the wrapper itself and for the programs that it runs.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// Whether these services may be called without TLS although they are not on this machine.
+    #[serde(default)]
+    pub plain_http: PlainHttp,
     /// What the sandbox shows of this machine.
     #[serde(default)]
     pub sandbox: SandboxSettings,
@@ -153,12 +156,12 @@ fn base_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Er
     Ok(url)
 }
 
-/// The egress gateway's address: `http://HOST:PORT/` and nothing more, because a proxy has no path.
+/// The egress gateway's address: scheme, host and port and nothing more, because a proxy has no path.
 fn gateway_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
     let url = base_address(deserializer)?;
-    if url.scheme() != "http" || url.path() != "/" || !url.username().is_empty() || url.password().is_some() {
+    if url.path() != "/" || !url.username().is_empty() || url.password().is_some() {
         return Err(de::Error::custom(
-            "the egress gateway's address is http://HOST:PORT/, without a path or a user",
+            "the egress gateway's address is https://HOST:PORT/ or http://HOST:PORT/, without a path or a user",
         ));
     }
     Ok(Some(url))
@@ -203,6 +206,17 @@ pub enum Error {
     Form(PathBuf),
 }
 
+/// What a configuration can't say.
+#[derive(Debug, thiserror::Error)]
+pub enum Wrong {
+    /// The health listener would be open to others without TLS.
+    #[error("`health`: {0}")]
+    Health(#[from] listener::Error),
+    /// A service would be called without TLS.
+    #[error(transparent)]
+    Address(#[from] outgoing::Refused),
+}
+
 impl Config {
     /// Reads a configuration from a JSON file. The identity may be left out of it and be given in
     /// the environment instead, as `TRACE_WORKER_TOKEN`.
@@ -225,6 +239,29 @@ impl Config {
             fields.entry("identity").or_insert(serde_json::Value::String(identity));
         }
         serde_json::from_value(document).map_err(broken)
+    }
+
+    /// Whether the wrapper would start with it, as far as it tells by itself: the files that it names are not opened.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), Wrong> {
+        if let Some(health) = self.health {
+            self.transport.admit(health)?;
+        }
+        Ok(self.check_addresses()?)
+    }
+
+    /// Whether tokens and data go to each service by TLS, or on this machine, or somebody said that they need not.
+    ///
+    /// # Errors
+    /// The address that would be called without TLS.
+    pub fn check_addresses(&self) -> Result<(), outgoing::Refused> {
+        self.plain_http.admit("dispatcher", &self.dispatcher)?;
+        self.plain_http.admit("task_api", &self.task_api)?;
+        self.plain_http.admit("query", &self.query)?;
+        self.plain_http.admit("object_store.endpoint", &self.object_store.endpoint)?;
+        self.egress.as_ref().map_or(Ok(()), |gateway| self.plain_http.admit("egress", gateway))
     }
 
     /// How long a claim waits.
@@ -303,9 +340,33 @@ mod tests {
         let with =
             |address: &str| parse(&FILE.replacen('{', &format!(r#"{{"egress": "{address}","#), 1), Some("x"));
         assert_eq!(with("http://10.0.0.9:3128").unwrap().egress.unwrap().as_str(), "http://10.0.0.9:3128/");
-        for bad in ["https://gateway:3128/", "http://gateway:3128/proxy", "http://user:hush@gateway:3128/"] {
+        assert!(with("https://gateway:3128/").is_ok());
+        for bad in ["http://gateway:3128/proxy", "http://user:hush@gateway:3128/"] {
             assert!(with(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_carries_tokens_or_data_is_not_called_without_tls() {
+        let egress = |scheme: &str, rest: &str| {
+            let text = FILE.replacen('{', &format!(r#"{{"egress": "{scheme}://gateway:3128",{rest}"#), 1);
+            parse(&text, Some("x")).unwrap().check()
+        };
+        assert!(egress("https", "").is_ok());
+        assert!(egress("http", "").unwrap_err().to_string().contains("`egress`"));
+        assert!(egress("http", r#""plain_http": "allow","#).is_ok());
+        for (setting, here) in [
+            ("dispatcher", "http://127.0.0.1:7002/"),
+            ("task_api", "http://127.0.0.1:7001/"),
+            ("query", "http://127.0.0.1:7003/"),
+            ("object_store.endpoint", "http://127.0.0.1:7004/"),
+        ] {
+            let away = parse(&FILE.replace(here, "http://10.0.0.1/"), Some("x")).unwrap();
+            let refused = away.check().unwrap_err().to_string();
+            assert!(refused.contains(&format!("`{setting}`")) && refused.contains("plain_http"), "{refused}");
+        }
+        let open = FILE.replacen('{', r#"{"health": "0.0.0.0:7020","#, 1);
+        assert!(parse(&open, Some("x")).unwrap().check().unwrap_err().to_string().contains("`health`"));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The worker wrapper as a service of its own.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -21,9 +24,9 @@ use trace_worker_wrapper::config::Config;
     subcommand_negates_reqs = true,
     args_conflicts_with_subcommands = true,
     after_help = "Example:\n  TRACE_WORKER_TOKEN=\"$(cat worker.token)\" worker-wrapper --config worker.json\n\n\
-    worker.json:\n  {\"dispatcher\": \"http://10.0.0.5:7002/\", \"task_api\": \"http://10.0.0.5:7001/\",\n   \
-    \"query\": \"http://10.0.0.6:7003/\",\n   \
-    \"object_store\": {\"endpoint\": \"http://10.0.0.7:7004/\", \"region\": \"us-east-1\"},\n   \
+    worker.json:\n  {\"dispatcher\": \"https://dispatcher:7002/\", \"task_api\": \"https://dispatcher:7001/\",\n   \
+    \"query\": \"https://query:7003/\",\n   \
+    \"object_store\": {\"endpoint\": \"https://store:7004/\", \"region\": \"us-east-1\"},\n   \
     \"work_dir\": \"/var/lib/trace-worker\", \"slots\": 4}"
 )]
 struct Arguments {
@@ -42,6 +45,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Reads a configuration and says what is wrong with it. The files that it names are not opened, and nothing is connected to
+    CheckConfig {
+        /// A JSON file; the worker's identity may come from TRACE_WORKER_TOKEN instead.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Whether the worker that keeps this `ready_file` is ready, by the exit status: for health checks of containers
     Ready {
         /// The `ready_file` of its configuration.
@@ -53,14 +62,22 @@ enum Command {
 async fn main() -> anyhow::Result<ExitCode> {
     trace_controls::refuse_switches();
     let arguments = Arguments::parse();
-    if let Some(Command::Ready { file }) = &arguments.command {
-        return Ok(readiness::exit_code(file));
+    match &arguments.command {
+        Some(Command::Ready { file }) => return Ok(readiness::exit_code(file)),
+        Some(Command::CheckConfig { config }) => return read(config).map(|_| ExitCode::SUCCESS),
+        None => {}
     }
     let path = arguments.config.as_deref().context("--config is missing")?;
     telemetry::init(&arguments.log, if arguments.log_json { Format::Json } else { Format::Text });
-    let config = Config::load(path).context("the worker can't be configured")?;
+    let config = read(path)?;
     let shutdown = CancellationToken::new();
     trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     trace_worker_wrapper::run(config, shutdown).await.context("the worker can't run")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn read(path: &Path) -> anyhow::Result<Config> {
+    let config = Config::load(path).context("the worker can't be configured")?;
+    config.check().with_context(|| format!("in {}", path.display()))?;
+    Ok(config)
 }

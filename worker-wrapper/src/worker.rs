@@ -11,7 +11,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use trace_contracts::wire::{limit::BATCH_ITEMS, worker::Lease};
-use trace_plane::{Trust, listener, readiness, tls::TrustError};
+use trace_plane::{Trust, listener, outgoing, readiness, tls::TrustError};
 
 use crate::{
     attempt::{self, GatewayHere, Platform},
@@ -53,6 +53,9 @@ pub enum Error {
     /// The health listener can't be opened.
     #[error("the health listener: {0}")]
     Health(#[from] listener::Error),
+    /// An address that would be called without TLS.
+    #[error(transparent)]
+    Outgoing(#[from] outgoing::Refused),
     /// The authorities can't be used, or an address can't have a certificate.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -74,6 +77,7 @@ enum Round {
 /// When it can't start; a dispatcher that is away is waited for. Where the kernel lacks what the
 /// sandbox needs, nothing is ever run.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    config.check_addresses()?;
     let launcher: Arc<dyn Launcher> = match &config.launcher {
         LauncherSettings::Process => Arc::new(ProcessLauncher::start(&config).await?),
         LauncherSettings::Ecs(ecs) => {

@@ -7,4 +7,5 @@ mod settings;
 
 pub use failure::{Failure, Kind};
 pub use identity::identity;
-pub use settings::{Aws, Keys, Patience, PlainHttp};
+pub use settings::{Aws, Keys, Patience};
+pub use trace_plane::PlainHttp;

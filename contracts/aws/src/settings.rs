@@ -1,11 +1,12 @@
 //! Where AWS is, and how long it may take.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
-use url::{Host, Url};
+use trace_plane::outgoing::{PlainHttp, is_of_this_machine};
+use url::Url;
 
 use crate::identity::identity;
 
@@ -26,17 +27,6 @@ pub struct Keys {
     pub access_key_id: String,
     /// Secret access key.
     pub secret_access_key: Secret<String>,
-}
-
-/// Whether an address that is not of this machine may be called without TLS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PlainHttp {
-    /// No.
-    #[default]
-    Refuse,
-    /// Yes: whoever listens on the way sees and changes everything.
-    Allow,
 }
 
 #[derive(Deserialize)]
@@ -145,15 +135,12 @@ impl TryFrom<Unverified> for Aws {
 }
 
 fn check(endpoint: &Url, plain_http: PlainHttp) -> Result<(), Error> {
-    let is_of_this_machine = match endpoint.host() {
-        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => return Err(Error::Address(endpoint.to_string())),
-    };
+    if endpoint.host().is_none() {
+        return Err(Error::Address(endpoint.to_string()));
+    }
     match endpoint.scheme() {
         "https" => Ok(()),
-        "http" if is_of_this_machine || plain_http == PlainHttp::Allow => Ok(()),
+        "http" if is_of_this_machine(endpoint) || plain_http == PlainHttp::Allow => Ok(()),
         "http" => Err(Error::PlainHttp(endpoint.to_string())),
         _ => Err(Error::Address(endpoint.to_string())),
     }

@@ -1,11 +1,20 @@
 //! Listeners, and how what comes in is protected on the way.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
-use crate::tls::{self, Files, Tls};
+use crate::{
+    Stream,
+    tls::{self, Files, Tls},
+};
+
+/// A client whose TLS handshake takes longer is disconnected.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How what comes in is protected on the way.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -34,8 +43,15 @@ pub enum Door {
 /// A bound listener.
 #[derive(Debug)]
 pub struct Listener {
-    pub(crate) tcp: TcpListener,
-    pub(crate) tls: Option<Tls>,
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+/// A connection that was accepted, and not greeted yet.
+#[derive(Debug)]
+pub struct Arrival {
+    tcp: TcpStream,
+    tls: Option<Tls>,
 }
 
 /// Why nothing listens.
@@ -60,6 +76,17 @@ pub enum Error {
 }
 
 impl Transport {
+    /// Whether an address may be listened on so. Nothing is opened.
+    ///
+    /// # Errors
+    /// When it would be open to others without TLS, and nobody has said that it may.
+    pub fn admit(&self, address: SocketAddr) -> Result<(), Error> {
+        match self {
+            Self::Loopback if !is_of_this_machine(address) => Err(Error::Unprotected(address)),
+            Self::Loopback | Self::Plain | Self::Tls(_) => Ok(()),
+        }
+    }
+
     /// Reads the certificate and its key, where there are some, and follows their files from now on.
     ///
     /// # Errors
@@ -79,12 +106,11 @@ impl Door {
     /// # Errors
     /// When it would be open to others without TLS, or can't be bound.
     pub async fn bind(&self, address: SocketAddr) -> Result<Listener, Error> {
-        let is_of_this_machine = address.ip().to_canonical().is_loopback();
         let tls = match self {
-            Self::Loopback if !is_of_this_machine => return Err(Error::Unprotected(address)),
+            Self::Loopback if !is_of_this_machine(address) => return Err(Error::Unprotected(address)),
             Self::Loopback => None,
             Self::Plain => {
-                if !is_of_this_machine {
+                if !is_of_this_machine(address) {
                     tracing::warn!(%address, "listening without TLS, as `transport: plain` says");
                 }
                 None
@@ -96,6 +122,10 @@ impl Door {
     }
 }
 
+fn is_of_this_machine(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
 impl Listener {
     /// Where it listens; the port is known now even where 0 was asked for.
     ///
@@ -103,6 +133,30 @@ impl Listener {
     /// When the system does not say.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
+    }
+
+    /// The next connection. The handshake is no part of it, so that a client that does not go on with one keeps
+    /// nobody waiting.
+    ///
+    /// # Errors
+    /// When none can be accepted; see [`is_transient`](crate::serve::is_transient).
+    pub async fn accept(&self) -> io::Result<Arrival> {
+        let (tcp, _) = self.tcp.accept().await?;
+        Ok(Arrival { tcp, tls: self.tls.clone() })
+    }
+}
+
+impl Arrival {
+    /// The handshake, where there is one, within ten seconds.
+    ///
+    /// # Errors
+    /// When the client does not go through with it.
+    pub async fn greet(self) -> io::Result<Stream> {
+        // Latency of small answers counts here; a failure to set the option costs only that.
+        let _ = self.tcp.set_nodelay(true);
+        let Some(tls) = self.tls else { return Ok(Stream::Plain(self.tcp)) };
+        let stream = timeout(HANDSHAKE_WITHIN, tls.accept(self.tcp)).await??;
+        Ok(Stream::Tls(Box::new(stream.into())))
     }
 }
 

@@ -8,20 +8,14 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    sync::Semaphore,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use trace_contracts::{ErrorCode, wire::limit};
 
-use crate::{Listener, Refusal, tls::Tls};
+use crate::{Listener, Refusal, Stream};
 
-/// A client that has not sent its headers by then is disconnected, and so is one whose TLS handshake takes longer.
+/// A client that has not sent its headers by then is disconnected.
 const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 /// Room for all headers of a request; a capability token is at most 16 KiB.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -55,7 +49,7 @@ pub async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let Listener { tcp, tls } = listener.into();
+    let listener = listener.into();
     let service = TowerToHyperService::new(bounded(router));
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -65,55 +59,36 @@ pub async fn serve(
             slot = Arc::clone(&slots).acquire_owned() => slot,
             () = shutdown.cancelled() => break,
         };
-        let stream = tokio::select! {
-            accepted = tcp.accept() => match accepted {
-                Ok((stream, _)) => stream,
+        let arrival = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(arrival) => arrival,
                 Err(error) if is_transient(&error) => continue,
                 Err(error) => return Err(error),
             },
             () = shutdown.cancelled() => break,
         };
-        let (service, tls, shutdown) = (service.clone(), tls.clone(), shutdown.clone());
+        let (service, shutdown) = (service.clone(), shutdown.clone());
         connections.spawn(async move {
             let _slot = slot;
-            greet(stream, tls.as_ref(), service, shutdown).await;
+            let greeted = tokio::select! {
+                greeted = arrival.greet() => greeted,
+                () = shutdown.cancelled() => return,
+            };
+            match greeted {
+                Ok(stream) => converse(stream, service, shutdown).await,
+                Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+            }
         });
         while connections.try_join_next().is_some() {}
     }
     // Nobody is let in who would never be answered: a load balancer asks another instance at once.
-    drop(tcp);
+    drop(listener);
     while connections.join_next().await.is_some() {}
     Ok(())
 }
 
-/// One connection, with the handshake where there is one. It is no part of accepting, so that a client that
-/// does not go on with it keeps nobody waiting.
-async fn greet(
-    stream: TcpStream,
-    tls: Option<&Tls>,
-    service: TowerToHyperService<Router>,
-    shutdown: CancellationToken,
-) {
-    // Latency of small answers counts here; a failure to set the option costs only that.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return converse(stream, service, shutdown).await };
-    let handshake = tokio::select! {
-        handshake = timeout(HEADERS_WITHIN, tls.accept(stream)) => handshake,
-        () = shutdown.cancelled() => return,
-    };
-    match handshake {
-        Ok(Ok(stream)) => converse(stream, service, shutdown).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
-    }
-}
-
 /// Requests and answers, until either side ends the connection or the service stops.
-async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    service: TowerToHyperService<Router>,
-    shutdown: CancellationToken,
-) {
+async fn converse(stream: Stream, service: TowerToHyperService<Router>, shutdown: CancellationToken) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)

@@ -20,7 +20,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
-use trace_plane::tls::Connector;
+use trace_plane::{Stream, tls::Connector};
 use url::Url;
 
 use crate::proxy::{Gateway, proxy};
@@ -43,6 +43,21 @@ pub struct Upstream {
     pub address: SocketAddr,
     /// What speaks TLS with it for the program inside, which has no authorities; absent: the bytes go as they are.
     pub tls: Option<Connector>,
+}
+
+impl Upstream {
+    /// A connection that has proven to lead to the right host, where the address asks for that.
+    pub(crate) async fn connect(&self) -> io::Result<Stream> {
+        let stream = timeout(MAX_CONNECT, TcpStream::connect(self.address)).await??;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Stream::Plain(stream)) };
+        let stream = timeout(MAX_CONNECT, tls.connect(stream)).await?;
+        // A program inside that is told of a closed connection can't know why; an operator should.
+        let stream = stream.inspect_err(|error| {
+            tracing::warn!(upstream = %self.address, %error, "a service is not believed: check `ca_file` and its certificate");
+        })?;
+        Ok(Stream::Tls(Box::new(stream.into())))
+    }
 }
 
 impl From<SocketAddr> for Upstream {
@@ -111,7 +126,7 @@ async fn accept(listener: TcpListener, way: Way, permits: Arc<Semaphore>, idle: 
         connections.spawn(async move {
             let (to, ended) = match &way {
                 Way::Bytes(upstream) => (upstream.address, forward_unless_idle(inside, upstream, idle).await),
-                Way::Outside(gateway) => (gateway.address, proxy(inside, gateway, idle).await),
+                Way::Outside(gateway) => (gateway.upstream.address, proxy(inside, gateway, idle).await),
             };
             if let Err(error) = ended {
                 tracing::debug!(%to, %error, "a forwarded connection ended");
@@ -133,28 +148,10 @@ pub async fn forward(inside: TcpStream, upstream: SocketAddr) -> io::Result<()> 
 
 /// Copies both ways until both ends have closed, or nothing moves any more.
 async fn forward_unless_idle(inside: TcpStream, upstream: &Upstream, idle: Duration) -> io::Result<()> {
-    let outside = timeout(MAX_CONNECT, TcpStream::connect(upstream.address)).await??;
+    let outside = upstream.connect().await?;
     inside.set_nodelay(true)?;
-    outside.set_nodelay(true)?;
-    match &upstream.tls {
-        None => both_ways(inside, outside.into_split(), idle).await,
-        Some(tls) => {
-            let outside = timeout(MAX_CONNECT, tls.connect(outside)).await?;
-            // A program inside that is told of a closed connection can't know why; an operator should.
-            let outside = outside.inspect_err(|error| {
-                tracing::warn!(upstream = %upstream.address, %error, "a service is not believed: check `ca_file` and its certificate");
-            })?;
-            both_ways(inside, tokio::io::split(outside), idle).await
-        }
-    }
-}
-
-async fn both_ways(
-    inside: TcpStream,
-    (mut outside_read, mut outside_write): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    idle: Duration,
-) -> io::Result<()> {
     let (mut inside_read, mut inside_write) = inside.into_split();
+    let (mut outside_read, mut outside_write) = tokio::io::split(outside);
     let moved = Moved::new(idle);
     tokio::try_join!(
         copy(&mut inside_read, &mut outside_write, &moved),

@@ -13,10 +13,10 @@ use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Instant};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use trace_contracts::{Audience, Capability, Destination, ErrorCode};
-use trace_plane::{Live, Liveness, Refusal, Reply, Verifier};
+use trace_plane::{Live, Liveness, Refusal, Reply, Verifier, listener::Arrival};
 
 use self::{answer::Answer, outside::Kept};
 use crate::{
@@ -61,10 +61,16 @@ struct Asker {
 }
 
 /// One connection of a caller, until either side ends it or the gateway stops.
-pub(crate) async fn converse(core: Arc<Core>, stream: TcpStream, slot: OwnedSemaphorePermit) {
-    // Latency of small answers counts here; a failure to set the option costs only that.
-    let _ = stream.set_nodelay(true);
+pub(crate) async fn converse(core: Arc<Core>, arrival: Arrival, slot: OwnedSemaphorePermit) {
     let stopping = core.stopping.clone();
+    let greeted = tokio::select! {
+        greeted = arrival.greet() => greeted,
+        () = stopping.cancelled() => return,
+    };
+    let stream = match greeted {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%error, "a TLS handshake failed"),
+    };
     let caller = Arc::new(Caller { core, kept: Kept::default(), _slot: slot });
     let service = service_fn(move |request| {
         let caller = Arc::clone(&caller);

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
 use trace_contracts::Destination;
-use trace_plane::Reply;
+use trace_plane::{Reply, Stream};
 
 use super::{Asker, Caller, answer, answer::Answer, target};
 use crate::{
@@ -77,8 +77,8 @@ impl Tunnel {
         let limits = self.caller.core.limits;
         let until = Instant::now() + limits.hello();
         let Ok(Ok(upgraded)) = tokio::time::timeout_at(until, upgrade).await else { return Ok(End::Closed) };
-        // The listener's connections are TCP streams, and nothing is between them and hyper.
-        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        // Plain or by TLS, the listener's connections are of one type, and nothing is between them and hyper.
+        let Ok(Parts { io, read_buf, .. }) = upgraded.downcast::<TokioIo<Stream>>() else {
             return Ok(End::Closed);
         };
         let mut inside = io.into_inner();

@@ -1,5 +1,7 @@
 //! The gateway behind real sockets, against a dispatcher, a DNS server and destinations of the tests' own.
 
+#[path = "../../../contracts/plane/tests/it/authority.rs"]
+mod authority;
 mod check;
 mod dns;
 mod forward;
@@ -7,5 +9,6 @@ mod names;
 mod outside;
 mod platform;
 mod refusals;
+mod tls;
 mod tokens;
 mod tunnel;

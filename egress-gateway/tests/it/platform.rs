@@ -24,6 +24,7 @@ use trace_egress_gateway::{
     Config,
     config::{Issuer, Limits},
 };
+use trace_plane::Listener;
 
 use crate::tokens;
 
@@ -69,7 +70,17 @@ impl Platform {
         Self::with(limits(), loopback(), Vec::new()).await
     }
 
-    pub async fn with(limits: Limits, policy: Value, mut dns_servers: Vec<SocketAddr>) -> Self {
+    pub async fn with(limits: Limits, policy: Value, dns_servers: Vec<SocketAddr>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener.into(), limits, policy, dns_servers).await
+    }
+
+    pub async fn on(
+        gateways: Listener,
+        limits: Limits,
+        policy: Value,
+        mut dns_servers: Vec<SocketAddr>,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("policy.json");
         std::fs::write(&file, policy.to_string()).unwrap();
@@ -91,15 +102,15 @@ impl Platform {
             },
             capability_root: None,
             ca_file: None,
+            plain_http: Default::default(),
             policy: Some(file),
             dns_servers,
             limits,
         };
         let shutdown = CancellationToken::new();
         let gateway = trace_egress_gateway::start(config, shutdown.clone()).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { gateway.serve(listener).await });
+        let address = gateways.local_addr().unwrap();
+        tokio::spawn(async move { gateway.serve(gateways).await });
         Self { dispatcher, address, shutdown, _folder: folder }
     }
 

@@ -235,6 +235,7 @@ fn config(dispatcher: &Url, store: Url, engines: Engines, limits: Limits) -> Con
         capabilities: issuer.clone(),
         capability_root: None,
         ca_file: None,
+        plain_http: Default::default(),
         users: issuer,
         store: Store {
             endpoint: Some(store),

@@ -1,6 +1,7 @@
-# What is told to each service. Binaries read one file (dispatcher/src/config.rs, query-service/src/config.rs,
-# worker-wrapper/src/config.rs): the container `configure` writes it before the service starts, with secrets put in
-# where the text says `@@name@@`. JSON is YAML, so the dispatcher reads the same.
+# What is told to each service. Binaries read one file (`config.rs` of dispatcher, query-service, worker-wrapper and
+# egress-gateway): the container `configure` writes it before the service starts, with secrets put in where the text
+# says `@@name@@`. JSON is YAML, so the dispatcher reads the same. Each of these is given to its program's own
+# `check-config` by terraform/tests/check_configuration.py.
 
 locals {
   scheme = var.service_ca == null ? "http" : "https"
@@ -8,7 +9,11 @@ locals {
   transport = jsondecode(var.service_ca == null ? jsonencode("plain") : jsonencode({
     tls = { certificate = "/run/trace/tls.pem", key = "/run/trace/tls.key" }
   }))
-  ca_file = var.service_ca == null ? {} : { ca_file = "/run/trace/ca.pem" }
+  # Whose certificates are believed where services are called; without an authority of ours they are called plainly.
+  called = jsondecode(var.service_ca == null ? jsonencode({ plain_http = "allow" }) : jsonencode({ ca_file = "/run/trace/ca.pem" }))
+
+  # Egress is there when its image is.
+  leads_out = var.images.egress != null
 
   # In the volume that a service may write to; its health check reads it.
   ready_file = "/var/lib/trace/ready"
@@ -18,10 +23,17 @@ locals {
     dispatcher_tasks   = "${local.scheme}://dispatcher.${var.namespace}:${var.ports.dispatcher_tasks}/"
     dispatcher_workers = "${local.scheme}://dispatcher.${var.namespace}:${var.ports.dispatcher_workers}/"
     query_tasks        = "${local.scheme}://query.${var.namespace}:${var.ports.query_tasks}/"
+    egress_tasks       = "${local.scheme}://egress.${var.namespace}:${var.ports.egress_tasks}/"
+    object_store       = "https://s3.${var.region}.amazonaws.com/"
   }
   capability_issuer = "https://${var.domain}/capabilities"
 
   everywhere = "0.0.0.0"
+  # Who signs capabilities, and what makes their keys believed.
+  capabilities = {
+    capabilities    = { issuer = local.capability_issuer, jwks = "${local.address.dispatcher_users}.well-known/jwks.json" }
+    capability_root = "/run/trace/root.pem"
+  }
   users_keys = { issuer = var.oidc.issuer, audience = var.oidc.audience }
 
   configuration = {
@@ -43,6 +55,7 @@ locals {
         platform_org = var.platform_org
         root         = { kms = { aws = { region = var.region }, key = var.signing_key_arn } }
       }
+      egress = local.leads_out ? "gateway" : "none"
       # Queues of runtimes that the dispatcher does not know yet are refused by it: they are made, not named.
       wake_ups = { sqs = { aws = { region = var.region }, queues = { process = var.wakeups.process.url } } }
     }, var.extra_configuration.dispatcher)
@@ -52,23 +65,20 @@ locals {
       listen_tasks = "${local.everywhere}:${var.ports.query_tasks}"
       transport    = local.transport
       ready_file   = local.ready_file
-      service = merge(local.ca_file, {
-        dispatcher   = local.address.dispatcher_workers
-        identity     = "@@identity@@"
-        capabilities = { issuer = local.capability_issuer, jwks = "${local.address.dispatcher_users}.well-known/jwks.json" }
-        users        = merge(local.users_keys, { jwks = var.oidc.jwks_url })
-        store        = { region = var.region }
-
-        capability_root = "/run/trace/root.pem"
-        engines         = var.sizes.query.engines
+      service = merge(local.called, local.capabilities, {
+        dispatcher = local.address.dispatcher_workers
+        identity   = "@@identity@@"
+        users      = merge(local.users_keys, { jwks = var.oidc.jwks_url })
+        store      = { region = var.region }
+        engines    = var.sizes.query.engines
       }, var.extra_configuration.query)
     })
 
-    worker = merge(local.ca_file, {
+    worker = merge(local.called, local.leads_out ? { egress = local.address.egress_tasks } : {}, local.launcher, {
       dispatcher   = local.address.dispatcher_workers
       task_api     = local.address.dispatcher_tasks
       query        = local.address.query_tasks
-      object_store = { endpoint = "https://s3.${var.region}.amazonaws.com/", region = var.region, addressing = "virtual_host" }
+      object_store = { endpoint = local.address.object_store, region = var.region, addressing = "virtual_host" }
       work_dir     = "/var/lib/trace/work"
       slots        = var.sizes.worker.slots
       health       = "${local.everywhere}:7020"
@@ -77,15 +87,27 @@ locals {
       wake_ups     = { sqs = { aws = { region = var.region }, queue = var.wakeups[var.worker_runtime].url, dead_letters = var.dead[var.worker_runtime].url } }
     }, var.extra_configuration.worker)
 
-    # The gateway's binary is not written yet: what it is told is what it will need in any case.
-    egress = merge({
-      listen       = "${local.everywhere}:${var.ports.egress_tasks}"
-      dispatcher   = local.address.dispatcher_workers
-      identity     = "@@identity@@"
-      capabilities = { issuer = local.capability_issuer, jwks = "${local.address.dispatcher_users}.well-known/jwks.json" }
-      domains      = var.egress_domains
-    }, var.extra_configuration.egress)
+    egress = {
+      listen     = "${local.everywhere}:${var.ports.egress_tasks}"
+      transport  = local.transport
+      ready_file = local.ready_file
+      service = merge(local.called, local.capabilities, {
+        dispatcher = local.address.dispatcher_workers
+        identity   = "@@identity@@"
+      }, var.extra_configuration.egress)
+    }
   }
+
+  # Each attempt is a task of its own, as soon as there is an image for it; the process sandbox needs user namespaces,
+  # which Fargate has none of.
+  launcher = var.images.runner == null ? {} : { launcher = { ecs = {
+    aws             = { region = var.region }
+    cluster         = var.name
+    task_definition = local.udf_family
+    platform        = var.name
+    subnets         = var.subnet_ids.tasks
+    security_groups = [var.group_ids.udf]
+  } } }
 
   file = "/run/trace/config.json"
 
@@ -122,8 +144,8 @@ locals {
       ports       = []
     }
     egress = {
-      command     = ["--config", local.file]
-      ready       = null
+      command     = ["serve", "--config", local.file]
+      ready       = ["/usr/bin/egress-gateway", "ready", local.ready_file]
       inside      = ["identity"]
       environment = {}
       discovered  = true

@@ -2,7 +2,8 @@
 # privileges to gain. What has to be written is in volumes that end with the task.
 
 locals {
-  user = "65532:65532"
+  user       = "65532:65532"
+  udf_family = "${var.name}-udf"
 
   hardened = {
     user                   = local.user
@@ -92,7 +93,7 @@ resource "aws_ecs_task_definition" "service" {
       # Its output is the exit status: what it was given may not be printed.
       logConfiguration = local.log[each.key]
     }),
-    merge(local.hardened, each.value.ready == null ? {} : {
+    merge(local.hardened, {
       # A worker gets ready with its first claim, and may be waiting for work that long.
       healthCheck = { command = concat(["CMD"], each.value.ready), interval = 10, timeout = 5, retries = 3, startPeriod = 120 }
       }, {
@@ -121,7 +122,7 @@ resource "aws_ecs_task_definition" "service" {
 resource "aws_ecs_task_definition" "udf" {
   count = var.images.runner == null ? 0 : 1
 
-  family                   = "${var.name}-udf"
+  family                   = local.udf_family
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = 256
@@ -135,6 +136,10 @@ resource "aws_ecs_task_definition" "udf" {
 
   ephemeral_storage {
     size_in_gib = 21
+  }
+
+  volume {
+    name = "task"
   }
 
   volume {
@@ -153,11 +158,15 @@ resource "aws_ecs_task_definition" "udf" {
       environment = [
         { name = "TRACE_TASK_API", value = local.address.dispatcher_tasks },
         { name = "TRACE_QUERY", value = local.address.query_tasks },
+        { name = "TRACE_OBJECT_STORE", value = local.address.object_store },
+        { name = "TRACE_CA", value = var.service_ca == null ? "" : var.service_ca },
+        { name = "TRACE_PLAIN_HTTP", value = var.service_ca == null ? "allow" : "refuse" },
       ]
       secrets     = []
       dependsOn   = []
       stopTimeout = 30
       mountPoints = [
+        { sourceVolume = "task", containerPath = "/task", readOnly = false },
         { sourceVolume = "out", containerPath = "/out", readOnly = false },
         { sourceVolume = "tmp", containerPath = "/tmp", readOnly = false },
       ]

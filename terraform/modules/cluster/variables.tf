@@ -143,11 +143,6 @@ variable "platform_org" {
   type        = string
 }
 
-variable "egress_domains" {
-  description = "Names that the egress gateway may reach."
-  type        = list(string)
-}
-
 variable "extra_configuration" {
   description = "Settings of services that have no variable, merged over what is written here."
   type = object({

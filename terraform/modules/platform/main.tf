@@ -240,7 +240,6 @@ module "cluster" {
   session_role_arn    = module.identity.session_role_arn
   oidc                = var.oidc
   platform_org        = var.platform_org
-  egress_domains      = var.egress_domains
   signing_key_arn     = module.keys.signing_arn
   root_public_key     = data.aws_kms_public_key.root.public_key_pem
   key_folder          = module.key_folder.volume

@@ -47,6 +47,7 @@ impl Dispatcher {
             database_url: Secret::new(database.to_owned()),
             database_connections: 16,
             unverified_database: Default::default(),
+            plain_http: Default::default(),
             transport: Default::default(),
             ready_file: None,
             listen: Listen { users: any, tasks: any, workers: any },

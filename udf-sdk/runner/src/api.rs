@@ -11,10 +11,7 @@ use trace_contracts::{
         task::{ContextReply, CredentialsReply, SessionCredentials},
     },
 };
-use trace_plane::{
-    backoff::Retrying,
-    client::{http_client, read_capped},
-};
+use trace_plane::{Trust, backoff::Retrying, client::read_capped};
 use url::Url;
 
 /// The dispatcher answers within this time.
@@ -72,10 +69,10 @@ pub struct OutputAccess {
 }
 
 impl Api {
-    /// The dispatcher whose task routes lie at `base`, shown this ticket with a nonce of our own.
+    /// The dispatcher whose task routes lie at `base`, shown this ticket with a nonce of our own if it is believed.
     #[must_use]
-    pub fn new(base: Url, ticket: LaunchTicket) -> Self {
-        Self { base, http: http_client(TIMEOUT), ticket, nonce: LaunchNonce::random() }
+    pub fn new(base: Url, ticket: LaunchTicket, trust: &Trust) -> Self {
+        Self { base, http: trust.http_client(TIMEOUT), ticket, nonce: LaunchNonce::random() }
     }
 
     /// The attempt's order, with a fresh capability; again as often as it is needed.

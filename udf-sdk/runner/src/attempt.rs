@@ -10,7 +10,7 @@ use trace_contracts::wire::{
 };
 use trace_surface::{
     folders,
-    forwarder::{self, Forwarders, Way},
+    forwarder::{self, Forwarders, Upstream, Way},
     output::{self, MAX_DEPTH, OutputDir, OutputLimits},
     routes::{DISPATCHER, Inside, OBJECT_STORE, QUERY},
 };
@@ -20,7 +20,7 @@ use crate::{
     api::Api,
     child, descendants, fetch,
     relay::Relay,
-    settings::Settings,
+    settings::Places,
     upload::{self, Store},
 };
 
@@ -47,8 +47,8 @@ enum Trouble {
 }
 
 /// Runs the attempt to its end. Nothing of the code runs then.
-pub async fn live(settings: &Settings, api: &Api, order: &RedeemReply, relay: &Relay) -> RunnerExit {
-    match steps(settings, api, order, relay).await {
+pub async fn live(places: &Places, api: &Api, order: &RedeemReply, relay: &Relay) -> RunnerExit {
+    match steps(places, api, order, relay).await {
         Ok(how) => how,
         // Nobody believes a runner that it was not the code: this is what the code itself could have said.
         Err(trouble) => {
@@ -59,17 +59,17 @@ pub async fn live(settings: &Settings, api: &Api, order: &RedeemReply, relay: &R
 }
 
 async fn steps(
-    settings: &Settings,
+    places: &Places,
     api: &Api,
     order: &RedeemReply,
     relay: &Relay,
 ) -> Result<RunnerExit, Trouble> {
-    match fetch::stage(order).await {
+    match fetch::stage(order, &places.trust).await {
         Err(error) if error.is_the_bundles() => return Ok(RunnerExit::Bundle { detail: short(&error) }),
         staged => staged.map_err(Trouble::Fetch)?,
     }
     let how = {
-        let _forwarding = forward(settings).await?;
+        let _forwarding = forward(places).await?;
         let (running, stdout, stderr) = child::start(order)?;
         let pipes = join(relay.read(stdout, LogStream::Stdout), relay.read(stderr, LogStream::Stderr));
         let ending = async {
@@ -91,7 +91,7 @@ async fn steps(
         Err(output::Error::Io { source, .. }) => return Err(Trouble::Out(source)),
         Err(error) => return Ok(RunnerExit::Output { detail: short(&error) }),
     };
-    match upload::upload(&Store::new(&settings.object_store), api, &outputs, files).await {
+    match upload::upload(&Store::new(&places.object_store, &places.trust), api, &outputs, files).await {
         Ok(()) => Ok(RunnerExit::Succeeded),
         Err(upload::Error::Unacceptable(detail)) => Ok(RunnerExit::Output { detail }),
         Err(error) => Err(Trouble::Upload(error)),
@@ -116,16 +116,18 @@ fn short(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The same loopback ports as in the process sandbox, byte for byte to what they stand for.
-async fn forward(settings: &Settings) -> Result<Forwarders, Trouble> {
+/// The same loopback ports as in the process sandbox, byte for byte to what they stand for, and by TLS where that is
+/// asked for: the code inside has no authorities.
+async fn forward(places: &Places) -> Result<Forwarders, Trouble> {
     let all: [(Inside, &Url); 3] =
-        [(DISPATCHER, &settings.task_api), (QUERY, &settings.query), (OBJECT_STORE, &settings.object_store)];
+        [(DISPATCHER, &places.task_api), (QUERY, &places.query), (OBJECT_STORE, &places.object_store)];
     let mut routes = Vec::new();
     for (inside, url) in all {
         let failed = |error| Trouble::Way(url.clone(), error);
-        let upstream = forwarder::resolve(url).await.map_err(failed)?;
+        let address = forwarder::resolve(url).await.map_err(failed)?;
+        let tls = places.trust.connector(url).map_err(|error| failed(io::Error::other(error)))?;
         let listener = TcpListener::bind(("127.0.0.1", inside.port)).map_err(failed)?;
-        routes.push((OwnedFd::from(listener), Way::Bytes(upstream.into())));
+        routes.push((OwnedFd::from(listener), Way::Bytes(Upstream { address, tls })));
     }
-    Forwarders::start(routes).map_err(|error| Trouble::Way(settings.task_api.clone(), error))
+    Forwarders::start(routes).map_err(|error| Trouble::Way(places.task_api.clone(), error))
 }

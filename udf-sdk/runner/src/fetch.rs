@@ -2,7 +2,7 @@
 
 use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use reqwest::StatusCode;
+use reqwest::{Client, StatusCode};
 use tokio::{
     fs::{self, File},
     io::AsyncWriteExt as _,
@@ -17,7 +17,7 @@ use trace_contracts::{
         worker::{Blob, Code},
     },
 };
-use trace_plane::{backoff::Retrying, client::http_client};
+use trace_plane::{Trust, backoff::Retrying};
 use trace_surface::{bundle, folders};
 
 /// One blob arrives within this time.
@@ -63,40 +63,41 @@ impl Error {
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn stage(order: &RedeemReply) -> Result<(), Error> {
+pub async fn stage(order: &RedeemReply, trust: &Trust) -> Result<(), Error> {
+    let http = trust.http_client(TIMEOUT);
     let disk = |path: &'static str| move |error| Error::Disk(path, error);
     fs::create_dir_all(folders::FILES).await.map_err(disk(folders::FILES))?;
     for (name, blob) in &order.launch.files {
         let Some(address) = order.files.get(name) else { return Err(Error::Missing(*blob)) };
-        fetch(*blob, address, &Path::new(folders::FILES).join(&**name)).await?;
+        fetch(&http, *blob, address, &Path::new(folders::FILES).join(&**name)).await?;
     }
     let (Code::Udf { language, bundle: blob }, Some(address)) = (&order.launch.code, &order.bundle) else {
         return fs::create_dir_all(folders::BUNDLE).await.map_err(disk(folders::BUNDLE));
     };
-    fetch(*blob, address, Path::new(ARCHIVE)).await?;
+    fetch(&http, *blob, address, Path::new(ARCHIVE)).await?;
     let archive = std::fs::File::open(ARCHIVE).map_err(disk(ARCHIVE))?;
     // Nothing else happens in this process yet.
     bundle::unpack(archive, Path::new(folders::BUNDLE), *language, &Rules::at_worker())?;
     fs::remove_file(ARCHIVE).await.map_err(disk(ARCHIVE))
 }
 
-async fn fetch(blob: Blob, address: &Secret<String>, path: &Path) -> Result<(), Error> {
+async fn fetch(http: &Client, blob: Blob, address: &Secret<String>, path: &Path) -> Result<(), Error> {
     if blob.size > BLOB_BYTES {
         return Err(Error::Mismatch(blob));
     }
     let mut retrying = Retrying::new(PATIENCE);
     loop {
-        match try_fetch(blob, address, path).await {
+        match try_fetch(http, blob, address, path).await {
             Err(Error::Store(..) | Error::Mismatch(_)) if retrying.again().await => {}
             other => return other,
         }
     }
 }
 
-async fn try_fetch(blob: Blob, address: &Secret<String>, path: &Path) -> Result<(), Error> {
+async fn try_fetch(http: &Client, blob: Blob, address: &Secret<String>, path: &Path) -> Result<(), Error> {
     let away = |error: reqwest::Error| Error::Store(blob, error.without_url().to_string());
     let disk = |error| Error::Disk("the folder of the task", error);
-    let mut response = http_client(TIMEOUT).get(address.expose()).send().await.map_err(away)?;
+    let mut response = http.get(address.expose()).send().await.map_err(away)?;
     match response.status() {
         status if status.is_success() => {}
         StatusCode::NOT_FOUND => return Err(Error::Missing(blob)),

@@ -30,13 +30,15 @@ use settings::Settings;
 
 /// Says that the settings come on standard input.
 const INSIDE: &str = "run";
+/// Says whether the variables are right, and does nothing else.
+const CHECK_CONFIG: &str = "check-config";
 
 fn main() -> ExitCode {
-    let inside = std::env::args_os().nth(1).is_some_and(|argument| argument == INSIDE);
-    let ended = if inside {
-        Settings::from_stdin().map_err(run::Error::from).and_then(run::run)
-    } else {
-        start_anew()
+    let argument = std::env::args_os().nth(1);
+    let ended = match argument.as_deref().and_then(|argument| argument.to_str()) {
+        Some(INSIDE) => Settings::from_stdin().map_err(run::Error::from).and_then(run::run),
+        Some(CHECK_CONFIG) => Settings::check_environment().map_err(run::Error::from),
+        _ => start_anew(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,12 +55,13 @@ pub fn run(settings: Settings) -> Result<(), Error> {
 
 async fn live(settings: Settings) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Start)?;
-    let api = Api::new(settings.task_api.clone(), settings.ticket.clone());
+    let Settings { ticket, places } = settings;
+    let api = Api::new(places.task_api.clone(), ticket, &places.trust);
     let relay = Relay::default();
     let attempt = async {
         let order = api.redeem().await?;
         let living = async {
-            let how = attempt::live(&settings, &api, &order, &relay).await;
+            let how = attempt::live(&places, &api, &order, &relay).await;
             relay.end(how);
             // What is left to do is the sending's.
             std::future::pending::<()>().await;

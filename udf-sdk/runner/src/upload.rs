@@ -8,10 +8,7 @@ use reqwest::{Body, StatusCode, header};
 use tokio::task::spawn_blocking;
 use tokio_util::io::ReaderStream;
 use trace_contracts::{ObjectKey, Sha256, digest::Sha256Hasher};
-use trace_plane::{
-    Backoff,
-    client::{http_client, read_capped},
-};
+use trace_plane::{Backoff, Trust, client::read_capped};
 use trace_surface::output::{OutputDir, OutputFile};
 use url::Url;
 
@@ -109,8 +106,8 @@ struct Refusal {
 impl Store {
     /// The store at `endpoint`, whose buckets are named in the path.
     #[must_use]
-    pub fn new(endpoint: &Url) -> Self {
-        Self { endpoint: endpoint.clone(), http: http_client(TIMEOUT) }
+    pub fn new(endpoint: &Url, trust: &Trust) -> Self {
+        Self { endpoint: endpoint.clone(), http: trust.http_client(TIMEOUT) }
     }
 
     async fn put(

@@ -52,7 +52,7 @@ impl ProcessLauncher {
             query: Some(service(&config.query).await?),
             object_store: Some(service(&config.object_store.endpoint).await?),
             egress: match &config.egress {
-                Some(gateway) => Some(resolve(gateway).await?),
+                Some(gateway) => Some(service(gateway).await?),
                 None => None,
             },
         };

@@ -1,6 +1,6 @@
 //! What a caller asks for.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use trace_contracts::wire::worker::Resources;
 use trace_surface::{
@@ -94,7 +94,7 @@ pub struct Upstreams {
     /// The object store; `AWS_ENDPOINT_URL_S3` inside.
     pub object_store: Option<Upstream>,
     /// The egress gateway; `HTTPS_PROXY` and `HTTP_PROXY` inside. Only code that has tokens for it finds it.
-    pub egress: Option<SocketAddr>,
+    pub egress: Option<Upstream>,
 }
 
 /// One upstream as it is seen from inside.
@@ -111,8 +111,8 @@ impl Confinement {
     pub(super) fn routes(&self) -> Vec<Route> {
         let Upstreams { dispatcher, query, object_store, egress } = &self.upstreams;
         let bytes = |upstream: &Option<Upstream>| upstream.clone().map(Way::Bytes);
-        let outside = egress.zip(self.egress.clone());
-        let outside = outside.map(|(address, tokens)| Way::Outside(Gateway { address, tokens }));
+        let outside = egress.clone().zip(self.egress.clone());
+        let outside = outside.map(|(upstream, tokens)| Way::Outside(Gateway { upstream, tokens }));
         [
             (DISPATCHER, bytes(dispatcher)),
             (QUERY, bytes(query)),

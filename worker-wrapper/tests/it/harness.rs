@@ -97,6 +97,7 @@ pub fn config(dispatcher: &Dispatcher, work_dir: std::path::PathBuf) -> Config {
         transport: Default::default(),
         ready_file: None,
         ca_file: None,
+        plain_http: Default::default(),
         sandbox: SandboxSettings::default(),
     }
 }

@@ -52,10 +52,17 @@ impl Trust {
     pub fn read(file: Option<&Path>) -> Result<Self, TrustError> {
         let Some(path) = file else { return Ok(Self::default()) };
         let content = File::open(path).map_err(pair::unreadable(path))?;
-        let certificates = pair::certificates(&pair::bounded(content, path)?, path)?;
-        let trust = Self(certificates.into());
+        Self::of_pem(&pair::bounded(content, path)?, path)
+    }
+
+    /// The authorities of this text, beside the system's. `origin` is where it is from, for whoever has to mend it.
+    ///
+    /// # Errors
+    /// When there is no authority in it.
+    pub fn of_pem(pem: &[u8], origin: &Path) -> Result<Self, TrustError> {
+        let trust = Self(pair::certificates(pem, origin)?.into());
         // Tried now, so that a file that can't be used stops the start and not the first call.
-        let refused = |reason: String| TrustError::Certificate { path: path.to_owned(), reason };
+        let refused = |reason: String| TrustError::Certificate { path: origin.to_owned(), reason };
         trust
             .added_to(reqwest::Client::builder())
             .map_err(|error| refused(error.to_string()))?

@@ -8,7 +8,7 @@ mod body;
 mod head;
 mod tokens;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -18,13 +18,14 @@ use tokio::{
     },
     time::timeout,
 };
+use trace_plane::Stream;
 
 pub use self::tokens::{EgressTokens, NoToken};
 use self::{
     body::Body,
     head::{Answer, Bad, Head, Kind, Length},
 };
-use crate::forwarder::{BUFFER_BYTES, MAX_CONNECT, Moved, copy};
+use crate::forwarder::{BUFFER_BYTES, Moved, Upstream, copy};
 
 /// The head of a request or an answer.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -34,8 +35,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The egress gateway, as one attempt reaches it.
 #[derive(Clone)]
 pub struct Gateway {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens, and by which certificate it is believed.
+    pub upstream: Upstream,
     /// What opens it.
     pub tokens: Arc<dyn EgressTokens>,
 }
@@ -122,8 +123,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
     ) -> Result<(), Error> {
         while !body.is_over() {
             let own = body.take(&self.ahead)?;
-            moved.unless_idle(to.write_all(&self.ahead[..own])).await?;
-            moved.now();
+            send(to, &self.ahead[..own], moved).await?;
             self.ahead.drain(..own);
             if !body.is_over() && self.more(moved).await? == More::End {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -139,9 +139,17 @@ enum More {
     End,
 }
 
+/// All of it, and on its way: TLS keeps what it could not send at once.
+async fn send(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], moved: &Moved) -> io::Result<()> {
+    moved.unless_idle(to.write_all(bytes)).await?;
+    moved.unless_idle(to.flush()).await?;
+    moved.now();
+    Ok(())
+}
+
 /// A connection whose first request has gone to the gateway, but for its body.
 struct Begun {
-    outside: TcpStream,
+    outside: Stream,
     kind: Kind,
 }
 
@@ -153,11 +161,8 @@ async fn begin(
     let Some(unverified) = client.head(moved).await? else { return Ok(None) };
     let head = Head::parse(&unverified)?;
     let token = gateway.tokens.current().await?;
-    let connecting = timeout(MAX_CONNECT, TcpStream::connect(gateway.address)).await;
-    let mut outside = connecting.map_err(io::Error::from).flatten().map_err(Error::NoGateway)?;
-    outside.set_nodelay(true)?;
-    moved.unless_idle(outside.write_all(&head.authorised(token.expose()))).await?;
-    moved.now();
+    let mut outside = gateway.upstream.connect().await.map_err(Error::NoGateway)?;
+    send(&mut outside, &head.authorised(token.expose()), moved).await?;
     Ok(Some(Begun { outside, kind: head.kind }))
 }
 
@@ -165,10 +170,10 @@ async fn begin(
 async fn tunnel(
     mut client: Source<OwnedReadHalf>,
     mut to_client: OwnedWriteHalf,
-    outside: TcpStream,
+    outside: Stream,
     moved: &Moved,
 ) -> Result<(), Error> {
-    let (read, mut to_gateway) = outside.into_split();
+    let (read, mut to_gateway) = tokio::io::split(outside);
     let mut gateway = Source::new(read);
     let head = gateway.head(moved).await?.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
     let answer = Answer::parse(&head)?;
@@ -182,7 +187,7 @@ async fn tunnel(
         }
         Answer::Open => {
             moved.unless_idle(to_client.write_all(&gateway.ahead)).await?;
-            moved.unless_idle(to_gateway.write_all(&client.ahead)).await?;
+            send(&mut to_gateway, &client.ahead, moved).await?;
             tokio::try_join!(
                 copy(&mut client.read, &mut to_gateway, moved),
                 copy(&mut gateway.read, &mut to_client, moved),
@@ -196,12 +201,12 @@ async fn tunnel(
 async fn exchanges(
     mut client: Source<OwnedReadHalf>,
     mut to_client: OwnedWriteHalf,
-    outside: TcpStream,
+    outside: Stream,
     first: Length,
     gateway: &Gateway,
     moved: &Moved,
 ) -> Result<(), Error> {
-    let (mut from_gateway, mut to_gateway) = outside.into_split();
+    let (mut from_gateway, mut to_gateway) = tokio::io::split(outside);
     let requests = async {
         client.body(Body::new(first), &mut to_gateway, moved).await?;
         while let Some(unverified) = client.head(moved).await? {
@@ -209,7 +214,7 @@ async fn exchanges(
             // Where this ends and the tunnel begins could not be told among the answers.
             let Kind::Exchange(length) = head.kind else { return Err(Error::LateConnect) };
             let token = gateway.tokens.current().await?;
-            moved.unless_idle(to_gateway.write_all(&head.authorised(token.expose()))).await?;
+            send(&mut to_gateway, &head.authorised(token.expose()), moved).await?;
             client.body(Body::new(length), &mut to_gateway, moved).await?;
         }
         Ok(to_gateway.shutdown().await?)

@@ -1,6 +1,6 @@
 //! A client, this proxy, and a gateway that writes down what reaches it.
 
-use std::sync::Mutex;
+use std::{net::SocketAddr, sync::Mutex};
 
 use async_trait::async_trait;
 use tokio::{net::TcpListener, sync::mpsc};
@@ -61,7 +61,7 @@ async fn gateway(answers: &'static [&'static str]) -> (SocketAddr, mpsc::Unbound
 async fn client(address: SocketAddr, tokens: Result<u32, NoToken>) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap();
-    let gateway = Gateway { address, tokens: Arc::new(Tokens(Mutex::new(tokens))) };
+    let gateway = Gateway { upstream: address.into(), tokens: Arc::new(Tokens(Mutex::new(tokens))) };
     tokio::spawn(async move {
         let (inside, _) = listener.accept().await.unwrap();
         proxy(inside, &gateway, PATIENCE).await

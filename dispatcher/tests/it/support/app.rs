@@ -67,6 +67,7 @@ impl TestApp {
             database_url: Secret::new(postgres::fresh_database().await),
             database_connections: 8,
             unverified_database: Default::default(),
+            plain_http: Default::default(),
             transport: Default::default(),
             ready_file: None,
             listen: Listen { users: local, tasks: local, workers: local },

@@ -99,6 +99,7 @@ impl Platform {
             database_url: Secret::new(url.clone()),
             database_connections: 12,
             unverified_database: Default::default(),
+            plain_http: Default::default(),
             transport: Default::default(),
             ready_file: None,
             listen: Listen { users: loopback, tasks: loopback, workers: loopback },

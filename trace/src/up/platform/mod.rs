@@ -146,7 +146,7 @@ impl Platform {
                 dispatcher: Some(listeners.tasks.address.into()),
                 query: Some(listeners.queries.address.into()),
                 object_store: Some(ground.object_store_address()?.into()),
-                egress: Some(listeners.egress.address),
+                egress: Some(listeners.egress.address.into()),
             },
         );
         let address = listeners.users.address;

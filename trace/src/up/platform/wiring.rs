@@ -48,6 +48,7 @@ pub(super) fn dispatcher(
         database_url: Secret::new(ground.postgres.connect_options().to_url_lossy().to_string()),
         database_connections: DATABASE_CONNECTIONS,
         unverified_database: Default::default(),
+        plain_http: Default::default(),
         // The listeners are bound here, not by the dispatcher.
         transport: Default::default(),
         ready_file: None,
@@ -97,6 +98,7 @@ pub(super) fn query_service(
         capabilities: issuer(CAPABILITY_ISSUER, CAPABILITY_JWKS),
         capability_root: None,
         ca_file: None,
+        plain_http: Default::default(),
         users: issuer(ISSUER, JWKS_PATH),
         store: Store {
             endpoint: Some(ground.object_store.endpoint().clone()),
@@ -124,6 +126,7 @@ pub(super) fn egress_gateway(
             jwks: listeners.users.url(CAPABILITY_JWKS),
         },
         ca_file: None,
+        plain_http: Default::default(),
         capability_root: None,
         policy: options.egress_policy.clone(),
         dns_servers: Vec::new(),
@@ -160,6 +163,7 @@ pub(super) fn worker(
         transport: Default::default(),
         ready_file: None,
         ca_file: None,
+        plain_http: Default::default(),
         // The launcher is given, and has them already.
         launcher: LauncherSettings::Process,
         sandbox: SandboxSettings::default(),

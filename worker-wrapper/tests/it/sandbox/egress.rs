@@ -10,13 +10,16 @@ use std::{
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use trace_contracts::Secret;
+use trace_plane::{Listener, Transport, Trust};
 use trace_worker_wrapper::{
     egress::{EgressTokens, NoToken},
-    sandbox::{Exit, Program, Sandbox, SandboxConfig},
+    sandbox::{Exit, Program, Sandbox, SandboxConfig, Upstream},
 };
 
 use super::kit::{Task, alone, run_in, sandbox_with_spares};
+use crate::authority::Authority;
 
 /// Always the same token.
 struct Token;
@@ -63,8 +66,8 @@ fn serve(mut stream: TcpStream, tell: &mpsc::Sender<String>) {
     }
 }
 
-fn granted(mut task: Task, gateway: SocketAddr) -> Task {
-    task.confinement.upstreams.egress = Some(gateway);
+fn granted(mut task: Task, gateway: impl Into<Upstream>) -> Task {
+    task.confinement.upstreams.egress = Some(gateway.into());
     task.confinement.egress = Some(Arc::new(Token));
     task
 }
@@ -91,7 +94,7 @@ async fn without_a_grant_there_is_no_listener_and_no_variable() {
     let (address, seen) = gateway();
     let mut task = Task::python(LOOK);
     // The worker knows a gateway; the attempt has nothing that opens it.
-    task.confinement.upstreams.egress = Some(address);
+    task.confinement.upstreams.egress = Some(address.into());
     let report = task.report().await;
     assert_eq!(report["variables"], json!({}));
     assert!(["EACCES", "ECONNREFUSED"].contains(&report["listener"].as_str().unwrap()), "{report}");
@@ -141,6 +144,47 @@ async fn curl_opens_tunnels_through_it() {
     assert!(values(&inside, "Proxy-Authorization").is_empty(), "the tunnel is the client's own: {inside}");
 }
 
+/// Answers one request of each connection that goes through with its handshake, and tells what it was sent.
+async fn serve_by_tls(listener: Listener, tell: mpsc::Sender<String>) {
+    while let Ok(arrival) = listener.accept().await {
+        let Ok(mut stream) = arrival.greet().await else { continue };
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
+        stream.flush().await.unwrap();
+        tell.send(String::from_utf8(head).unwrap()).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_token_is_shown_by_tls_to_a_gateway_that_is_believed_and_to_no_other() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let transport = Transport::Tls(authority.pair("localhost").write(folder.path()));
+    let listener = transport.open().unwrap().bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("https://localhost:{}/", address.port()).parse().unwrap();
+    let (tell, seen) = mpsc::channel();
+    tokio::spawn(serve_by_tls(listener, tell));
+    let script = "
+import urllib.error, urllib.request
+try:
+    print(json.dumps(urllib.request.urlopen('http://api.example.com/x', timeout=60).read().decode()))
+except urllib.error.HTTPError as error:
+    print(json.dumps(error.code))";
+    let by = |trust: &Trust| Upstream { address, tls: trust.connector(&url).unwrap() };
+
+    let believing = Trust::read(Some(&authority.file(folder.path()))).unwrap();
+    let report = granted(Task::python(script), by(&believing)).report().await;
+    assert_eq!(report, json!("hello"), "the program inside speaks plain HTTP, as ever");
+    assert_eq!(values(&seen.recv().unwrap(), "Proxy-Authorization"), ["Bearer the-attempts-own"]);
+
+    let report = granted(Task::python(script), by(&Trust::default())).report().await;
+    assert_eq!(report, json!(502));
+    assert!(seen.try_recv().is_err(), "no token to whom nobody believes");
+}
+
 #[tokio::test]
 async fn the_platform_is_not_asked_for_through_the_proxy() {
     let (address, seen) = gateway();
@@ -161,7 +205,7 @@ async fn a_prepared_sandbox_has_the_listeners_of_its_attempt() {
     let sandbox = sandbox_with_spares(2).await;
     let staying = || {
         let mut task = Task::python(LOOK);
-        task.confinement.upstreams.egress = Some(address);
+        task.confinement.upstreams.egress = Some(address.into());
         task
     };
     for _ in 0..2 {
