@@ -73,6 +73,7 @@ pub(super) fn dispatcher(
         // Sessions are the embedded object store's.
         credentials: trace_dispatcher::credentials::Source::None,
         egress: trace_dispatcher::config::Egress::Gateway,
+        webhooks: trace_dispatcher::webhooks::Settings::default(),
         wake_ups: trace_dispatcher::queue::Source::Postgres,
         limits: Limits::default(),
     })
@@ -115,7 +116,7 @@ pub(super) fn egress_gateway(
     listeners: &Listeners,
     identity: Secret<String>,
 ) -> trace_egress_gateway::Config {
-    use trace_egress_gateway::config::{Config, Issuer, Limits};
+    use trace_egress_gateway::config::{Config, Deliveries, Issuer, Limits};
     Config {
         dispatcher: listeners.workers.url(""),
         identity,
@@ -127,6 +128,7 @@ pub(super) fn egress_gateway(
         capability_root: None,
         policy: options.egress_policy.clone(),
         dns_servers: Vec::new(),
+        deliveries: Deliveries { ca_file: options.egress_ca.clone(), ..Deliveries::default() },
         limits: Limits::default(),
     }
 }
