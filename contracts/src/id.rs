@@ -103,6 +103,8 @@ numbered! {
     WorkerId, "w", "a worker id";
     /// A rule of what an org's DAGs may reach outside.
     EgressRuleId, "e", "an egress rule id";
+    /// One event to be told to one webhook, however often it is sent.
+    DeliveryId, "dl", "a delivery id";
 }
 
 /// Bits of an id within a run that number what the run lists: a run has at most 2^20 tasks.

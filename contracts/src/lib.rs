@@ -19,6 +19,7 @@ pub mod problem;
 pub mod role;
 pub mod secret;
 pub mod token;
+pub mod webhook;
 pub mod wire;
 
 mod text_form;
@@ -27,8 +28,8 @@ pub use destination::{Destination, EgressGrant, Host, HostName};
 pub use digest::Sha256;
 pub use grant::{Grants, InputGrant, RowFilter};
 pub use id::{
-    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, EgressRuleId, KeyId, LeaseToken,
-    OrgId, RunId, TaskId, UserId, WorkerId,
+    AttemptId, ClaimId, DagId, DagVersionId, DatasetId, DatasetVersionId, DeliveryId, EgressRuleId, KeyId,
+    LeaseToken, OrgId, RunId, TaskId, UserId, WorkerId,
 };
 pub use launch::{LaunchNonce, LaunchTicket};
 pub use location::{ObjectKey, S3Prefix};
@@ -39,3 +40,4 @@ pub use problem::{ErrorCode, FieldError, Problem};
 pub use role::Role;
 pub use secret::Secret;
 pub use token::{Audience, Capability, UserIdentity};
+pub use webhook::WebhookUrl;

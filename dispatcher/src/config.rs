@@ -10,7 +10,7 @@ use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
 use trace_plane::{PlainHttp, Transport, listener, outgoing};
 use url::Url;
 
-use crate::{credentials::Source, keys::kms, queue};
+use crate::{credentials::Source, keys::kms, queue, webhooks};
 
 pub(crate) use database::options as database_options;
 pub use database::{Unverifiable, UnverifiedDatabase};
@@ -57,6 +57,9 @@ pub struct Config {
     /// The way out of the platform, if there is one.
     #[serde(default)]
     pub egress: Egress,
+    /// How deliveries to webhooks are sent.
+    #[serde(default)]
+    pub webhooks: webhooks::Settings,
     /// How workers hear of tasks that are ready.
     #[serde(default)]
     pub wake_ups: queue::Source,

@@ -24,6 +24,7 @@ use crate::{
     },
     egress,
     permissions::{Permit, action},
+    webhooks,
 };
 
 /// Why nothing was deployed.
@@ -161,6 +162,7 @@ async fn check_uses(
     errors.extend(taken_names(tx, permit.org(), checked).await?);
     let (dag, uses) = (&checked.spec.name, &checked.uses.egress);
     errors.extend(egress::check(tx, way_out, permit.org(), dag, uses).await?);
+    errors.extend(webhooks::check::check(tx, way_out, permit.org(), dag, &checked.uses.deliver).await?);
     errors.sort_by_key(|error| (error.line, error.column));
     if errors.is_empty() { Ok(()) } else { Err(Error::Invalid(errors)) }
 }

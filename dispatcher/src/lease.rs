@@ -14,6 +14,7 @@ use std::{
     ops::Deref,
 };
 
+use chrono::Utc;
 use sqlx::PgConnection;
 use trace_contracts::{AttemptId, DatasetVersionId, OrgId, RunId, TaskId, wire::user::RunState};
 
@@ -23,16 +24,18 @@ use crate::{
         self,
         attempts::{EndedRow, Ending},
         commits::NewCommit,
+        deliveries::NewDelivery,
         fences::Settled,
         leases::{FenceKey, LeaseRow, ShownFence},
         notify::Channel,
         ready::{Again, Due},
         runs::{LockedRow, OrgLimit, Progress},
     },
-    facts::{FactCache, FactsByRun, Kind},
+    facts::{FactCache, FactsByRun, Kind, RunFacts},
     queue::WakeUps,
     slots::{self, Gate},
     task::Core,
+    webhooks::notice::{self, Event},
 };
 
 /// A lease that this transaction has locked and that its holder may end. Once it is ended, the
@@ -66,6 +69,8 @@ pub struct Fenced<'t> {
     gates: BTreeMap<OrgId, Gate>,
     /// What is ready when the transaction is settled: under no limit, and of priority 0.
     plain: Vec<Due>,
+    /// What is told to webhooks, if the DAGs of these runs name any.
+    notices: Vec<NewDelivery>,
     news: News,
 }
 
@@ -138,6 +143,7 @@ impl<'t> Fenced<'t> {
             runs,
             gates: BTreeMap::new(),
             plain: Vec::new(),
+            notices: Vec::new(),
             news: News::default(),
         }
     }
@@ -310,6 +316,31 @@ impl<'t> Fenced<'t> {
         }
     }
 
+    /// Has an event of a locked run told to the webhooks that its DAG names; written when the transaction is
+    /// settled, so that the delivery is there if and only if the event is.
+    ///
+    /// # Errors
+    /// When the event is of what the DAG does not list.
+    pub fn tell(&mut self, run: &RunFacts, event: Event<'_>) -> Result<(), db::Error> {
+        self.notices.extend(notice::of(run, event, Utc::now())?);
+        Ok(())
+    }
+
+    /// Tells of the runs that end with this transaction. Their facts are remembered, as those of every run that
+    /// something is done for.
+    async fn tell_finished(&mut self) -> Result<(), db::Error> {
+        let ended = self.runs.iter().filter(|(_, locked)| notice::has_finished(&locked.before, &locked.now));
+        let ended: Vec<(RunId, Progress)> = ended.map(|(run, locked)| (*run, locked.now)).collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let facts = self.facts.of(self.conn, &ended.iter().map(|(run, _)| *run).collect()).await?;
+        for (run, progress) in ended {
+            self.tell(&facts[&run], Event::RunFinished(progress))?;
+        }
+        Ok(())
+    }
+
     /// Finishes runs that have nothing left to do, writes what changed of runs, makes ready what is due
     /// as far as limits have room, and leaves news for the moment when the caller commits.
     ///
@@ -319,6 +350,7 @@ impl<'t> Fenced<'t> {
         for locked in self.runs.values_mut() {
             locked.now.state = state_of(&locked.now);
         }
+        self.tell_finished().await?;
         let runs: Vec<(RunId, Progress)> = self
             .runs
             .iter()
@@ -334,6 +366,10 @@ impl<'t> Fenced<'t> {
             db::notify::News::of(Channel::Ended, &self.news.ended).collect();
         if self.news.later {
             news.push(db::notify::News::plain(Channel::Later));
+        }
+        if !self.notices.is_empty() {
+            db::deliveries::insert(self.conn, &self.notices).await?;
+            news.push(db::notify::News::plain(Channel::Deliveries));
         }
         let wakes = if self.news.ready.is_empty() { Wakes::Nobody } else { Wakes::Workers };
         if wakes == Wakes::Workers {

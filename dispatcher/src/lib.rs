@@ -40,6 +40,7 @@ pub mod state;
 pub mod task;
 pub mod tasks;
 pub mod users;
+pub mod webhooks;
 pub mod why;
 
 mod background;

@@ -74,6 +74,18 @@ actions! {
     SetEgress, "egress.set", [Admin];
     /// Take a rule of egress back.
     RemoveEgress, "egress.remove", [Admin];
+    /// See where deliveries go, and what became of them.
+    ListWebhooks, "webhook.list", [Operator, Admin, Auditor];
+    /// Add a webhook, and see the key that signs for it, once.
+    AddWebhook, "webhook.add", [Admin];
+    /// Give a webhook a new key.
+    RotateWebhook, "webhook.rotate", [Admin];
+    /// Send to a disabled webhook again.
+    EnableWebhook, "webhook.enable", [Admin];
+    /// Remove a webhook.
+    RemoveWebhook, "webhook.remove", [Admin];
+    /// Have dead deliveries sent again.
+    RedriveDeliveries, "delivery.redrive", [Admin];
     /// Read the audit log.
     ReadAudit, "audit.read", [Admin, Auditor];
     /// See the keys that sign capabilities. For this and what follows on keys and workers, the org has to be
@@ -169,6 +181,12 @@ mod tests {
         (Action::ListEgress, [false, false, true, true, true]),
         (Action::SetEgress, [false, false, false, true, false]),
         (Action::RemoveEgress, [false, false, false, true, false]),
+        (Action::ListWebhooks, [false, false, true, true, true]),
+        (Action::AddWebhook, [false, false, false, true, false]),
+        (Action::RotateWebhook, [false, false, false, true, false]),
+        (Action::EnableWebhook, [false, false, false, true, false]),
+        (Action::RemoveWebhook, [false, false, false, true, false]),
+        (Action::RedriveDeliveries, [false, false, false, true, false]),
         (Action::ReadAudit, [false, false, false, true, true]),
         (Action::ListKeys, [false, false, false, true, false]),
         (Action::RotateKeys, [false, false, false, true, false]),

@@ -20,6 +20,7 @@ use crate::{
     bundles::Examiner,
     config::{self, Jwks},
     credentials::issue::Issuer,
+    db,
     facts::FactCache,
     http,
     http::worker::Batches,
@@ -31,6 +32,7 @@ use crate::{
     queue::Signals,
     state::Parts,
     task::Core,
+    webhooks::{self, seal::SealingKey},
 };
 
 /// Why the dispatcher did not start, or stopped.
@@ -65,6 +67,9 @@ pub enum Error {
     /// A key set is not one.
     #[error(transparent)]
     KeySet(#[from] trace_contracts::keys::Error),
+    /// The sealing key of webhooks can't be used.
+    #[error(transparent)]
+    Seal(#[from] webhooks::Error),
     /// A listener can't be opened.
     #[error(transparent)]
     Listener(#[from] listener::Error),
@@ -126,6 +131,7 @@ pub async fn start(
         &config.capability_issuer,
     )
     .await?;
+    let seal = sealing_key(&config, &db).await?;
     let core = Core {
         db: db.clone(),
         wake: adapters.wake,
@@ -152,6 +158,7 @@ pub async fn start(
         signals: signals.clone(),
         batches: Batches::start(&Core { db: hot, ..core.clone() }, &minter, &liveness, &signals),
         minter,
+        seal,
         liveness,
         shutdown,
         config,
@@ -160,6 +167,21 @@ pub async fn start(
         db,
     });
     Ok(Dispatcher { background: background::start(&app), app })
+}
+
+/// The key that seals webhooks. One that did not seal those that there are is told of: nothing is sent to them by
+/// this dispatcher, and everything else goes on.
+async fn sealing_key(config: &Config, db: &PgPool) -> Result<SealingKey, Error> {
+    let seal = SealingKey::open(&config.webhooks, &config.key_dir)?;
+    let mut conn = db.acquire().await.map_err(Error::Database)?;
+    let sealed = db::webhooks::sealed_otherwise(&mut conn, seal.fingerprint()).await;
+    if sealed.map_err(webhooks::Error::from)? == db::webhooks::SealedBy::Another {
+        tracing::error!(
+            "webhooks in the database are sealed with another key, and nothing is sent to them from here: bring its \
+             file back, or set `webhooks.sealing_key`"
+        );
+    }
+    Ok(seal)
 }
 
 /// Connects to the state database and brings its schema up to date.

@@ -21,6 +21,7 @@ use crate::{
     outputs::OutputLister,
     queue::{Signals, WakeUps},
     task::Core,
+    webhooks::seal::SealingKey,
 };
 
 /// What differs between one machine and a cloud.
@@ -80,6 +81,8 @@ pub struct Parts {
     pub outputs: Arc<dyn OutputLister>,
     /// Mints object store sessions, and remembers them.
     pub credentials: Issuer,
+    /// Seals what is secret of webhooks.
+    pub seal: SealingKey,
     /// News from every dispatcher: ready tasks, ended attempts, new log lines.
     pub signals: Signals,
     /// Which attempts are over.

@@ -34,9 +34,36 @@ pub struct Config {
     /// Who resolves names. Empty: the servers of `/etc/resolv.conf`, and nothing else of that file.
     #[serde(default)]
     pub dns_servers: Vec<SocketAddr>,
+    /// What is sent to webhooks.
+    #[serde(default)]
+    pub deliveries: Deliveries,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// What is sent to webhooks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deliveries {
+    /// Authorities (PEM) that are believed beside the system's where a receiver shows its certificate.
+    pub ca_file: Option<PathBuf>,
+    /// Deliveries under way at once.
+    pub at_once: usize,
+    /// Milliseconds in which a receiver answers, the time to reach it included.
+    pub answered_ms: u64,
+}
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Self { ca_file: None, at_once: 64, answered_ms: 15_000 }
+    }
+}
+
+impl Deliveries {
+    pub(crate) fn answered_within(&self) -> Duration {
+        Duration::from_millis(self.answered_ms.max(1))
+    }
 }
 
 /// An issuer of capability tokens.

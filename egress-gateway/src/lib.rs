@@ -1,9 +1,12 @@
-//! The only way out: a forward proxy that dials vetted addresses of granted destinations.
+//! The only way out: a forward proxy that dials vetted addresses of granted destinations, and what sends
+//! deliveries to webhooks.
 //!
 //! ```text
 //! proxy ─► credentials (capability, lives) ─► target ─► budget (granted, something left)
 //!       ─► vetting: policy ─► resolve, once ─► policy ─► Vetted ─► audit ─► dial
 //!       ─► tunnel: hello (ClientHello names the host) ─► relay     or     forward: headers ─► body
+//!
+//! deliver ─► claim (what is due, signed) ─► vetting ─► audit ─► dial ─► TLS ─► POST ─► report
 //! ```
 //! A caller is believed for what its capability grants and for nothing else. A destination is dialled by an
 //! address that was judged, never by its name.
@@ -13,6 +16,7 @@ mod budget;
 pub mod check;
 pub mod config;
 mod credentials;
+mod deliver;
 pub mod dial;
 mod hello;
 pub mod policy;

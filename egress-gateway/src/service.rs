@@ -12,6 +12,7 @@ use trace_plane::{
 use crate::{
     audit::Auditor,
     config::{Config, Limits},
+    deliver::Courier,
     policy::{File, Policy, file},
     proxy::{self, Core},
     resolve::{self, Resolver},
@@ -38,6 +39,9 @@ pub enum Error {
     /// The authorities can't be read.
     #[error(transparent)]
     Trust(#[from] TrustError),
+    /// The authorities that receivers of deliveries are believed by can't be read.
+    #[error("`deliveries`: {0}")]
+    Receivers(#[source] TrustError),
     /// The root of trust can't be read.
     #[error(transparent)]
     Root(#[from] UnusableRoot),
@@ -52,8 +56,8 @@ pub struct Gateway {
     slots: Arc<Semaphore>,
 }
 
-/// Starts the gateway. Until `shutdown` it takes requests; then tunnels are ended, and requests in flight are
-/// given ten seconds.
+/// Starts the gateway. Until `shutdown` it sends deliveries and takes requests; then tunnels are ended, requests in
+/// flight are given ten seconds, and deliveries under way are sent to their end.
 ///
 /// # Errors
 /// When the operator's file or the root of trust can't be read, or the dispatcher would be called without TLS.
@@ -69,6 +73,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gatewa
     let (jwks, issuer) = (config.capabilities.jwks, config.capabilities.issuer);
     let keys = KeySource::of_capabilities(&trust, jwks, &issuer, config.capability_root.as_deref())?;
     let Limits { connections, .. } = config.limits;
+    let receivers = Trust::read(config.deliveries.ca_file.as_deref()).map_err(Error::Receivers)?;
     let planes = PlaneClient::trusting(&trust, config.dispatcher, config.identity);
     let tasks = TaskTracker::new();
     let core = Core {
@@ -76,12 +81,21 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gatewa
         liveness: Liveness::with_bound(planes.clone(), config.limits.liveness_bound()),
         vetter: Vetter { policy, resolver: Resolver::new(&config.dns_servers, config.limits.reach())? },
         ledger: Arc::default(),
-        auditor: Auditor::start(planes, &tasks),
+        auditor: Auditor::start(planes.clone(), &tasks),
         limits: config.limits,
         tasks,
         stopping: shutdown,
     };
-    Ok(Gateway { core: Arc::new(core), slots: Arc::new(Semaphore::new(connections)) })
+    let core = Arc::new(core);
+    let courier = Courier {
+        core: Arc::clone(&core),
+        planes,
+        tls: receivers.dialler()?,
+        at_once: config.deliveries.at_once.max(1),
+        answered_within: config.deliveries.answered_within(),
+    };
+    core.tasks.spawn(courier.run());
+    Ok(Gateway { core, slots: Arc::new(Semaphore::new(connections)) })
 }
 
 impl Gateway {

@@ -138,6 +138,7 @@ impl Platform {
             name: dag.parse()?,
             params: BTreeMap::new(),
             concurrency: None,
+            deliver: Vec::new(),
             jobs,
             publish: BTreeMap::new(),
         };

@@ -97,6 +97,9 @@ pub enum Error {
     /// A checkpoint that can't be kept or read.
     #[error("checkpoint: {0}")]
     Checkpoint(String),
+    /// Something that can't be delivered.
+    #[error("delivery: {0}")]
+    Delivery(String),
     /// A file can't be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -33,6 +33,7 @@ mod checkpoint;
 mod config;
 mod context;
 mod credentials;
+mod deliver;
 mod error;
 mod http;
 mod output;

@@ -10,9 +10,12 @@ use reqwest::{Method, Url};
 use serde::{Serialize, de::DeserializeOwned};
 use trace_contracts::{
     DatasetVersionId, ErrorCode, Manifest, Problem, Secret, Sha256,
-    wire::plane::{
-        AuditEntry, AuditRequest, LivenessReply, LivenessRequest, ResolveUserReply, ResolveUserRequest,
-        UserResolution,
+    wire::{
+        delivery::{DeliveryClaimReply, DeliveryClaimRequest, DeliveryReportReply, DeliveryReportRequest},
+        plane::{
+            AuditEntry, AuditRequest, LivenessReply, LivenessRequest, ResolveUserReply, ResolveUserRequest,
+            UserResolution,
+        },
     },
 };
 
@@ -119,6 +122,26 @@ impl PlaneClient {
         let body =
             serde_json::to_vec(&AuditRequest { entries }).map_err(|error| Refusal::internal(&error))?;
         self.call(Method::POST, "internal/audit", Some(body), TIMEOUT, MAX_REPLY_BYTES).await.map(drop)
+    }
+
+    /// Takes deliveries that are due, waiting until there is one.
+    ///
+    /// # Errors
+    /// `unavailable` when the dispatcher can't be asked; whatever it answers otherwise.
+    pub async fn claim_deliveries(&self, request: &DeliveryClaimRequest) -> Reply<DeliveryClaimReply> {
+        let timeout = TIMEOUT + Duration::from_millis(request.wait_ms);
+        let body = serde_json::to_vec(request).map_err(|error| Refusal::internal(&error))?;
+        self.call(Method::POST, "internal/deliveries/claim", Some(body), timeout, MAX_REPLY_BYTES)
+            .await
+            .and_then(|b| read(&b))
+    }
+
+    /// Says what came of deliveries.
+    ///
+    /// # Errors
+    /// `unavailable` when the dispatcher can't be asked: then it gives them out again once their claim ends.
+    pub async fn report_deliveries(&self, request: &DeliveryReportRequest) -> Reply<DeliveryReportReply> {
+        self.post("internal/deliveries/report", request).await
     }
 
     /// Who this user is now, and what they may read.

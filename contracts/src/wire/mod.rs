@@ -1,6 +1,7 @@
 //! Bodies on the wire. Every request body refuses fields that it does not know; replies may grow.
 
 pub mod authority;
+pub mod delivery;
 pub mod egress;
 pub mod launch;
 pub mod limits;
@@ -8,6 +9,7 @@ pub mod plane;
 pub mod queue;
 pub mod task;
 pub mod user;
+pub mod webhook;
 pub mod why;
 pub mod worker;
 
@@ -33,6 +35,14 @@ pub mod limit {
     pub const SQL_BYTES: usize = 64 * 1024;
     /// One task's checkpoint.
     pub const CHECKPOINT_BYTES: usize = 64 * 1024;
+    /// The body of one delivery that a task sends, as JSON.
+    pub const TASK_DELIVERY_BYTES: usize = 64 * 1024;
+    /// Deliveries of one task, over all of its attempts.
+    pub const DELIVERIES_PER_TASK: u32 = 100;
+    /// Deliveries that one claim of a gateway answers.
+    pub const CLAIMED_DELIVERIES: u32 = 64;
+    /// Webhooks of an org.
+    pub const WEBHOOKS: u32 = 100;
     /// Items in one batch of the worker API.
     pub const BATCH_ITEMS: usize = 500;
     /// Attempts in one liveness request.

@@ -16,6 +16,8 @@ pub const MAX_GRANT_BYTES: usize = 3 * 1024;
 pub const MAX_EGRESS: usize = 16;
 /// Destinations of all jobs of one DAG.
 pub const MAX_EGRESS_OF_DAG: usize = 1_000;
+/// Entries of `deliver` of one DAG.
+pub const MAX_DELIVER: usize = 64;
 /// Files of one job.
 pub const MAX_FILES: usize = 64;
 /// Parameters of one DAG.

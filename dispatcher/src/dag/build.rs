@@ -7,6 +7,7 @@ use trace_contracts::{Name, wire::worker::Blob};
 use super::{
     Checked, Invalid, Uses, bounds,
     decode::Record as _,
+    deliver,
     egress::EgressUse,
     findings::Findings,
     graph,
@@ -47,6 +48,7 @@ pub fn build(
     };
     let concurrency = job::concurrency(raw.concurrency.as_ref(), &mut findings);
     let (published, publishes) = publish::resolve(raw.publish.as_ref(), &names, &mut findings);
+    let (deliver, told) = deliver::resolve(raw, &names, &mut findings);
     let jobs = jobs(&list.items, &names, &shared, &published, &mut uploads, &mut outside, &mut findings);
     let (blob_uses, stray) = uploads.finish();
     if !findings.is_empty() {
@@ -58,8 +60,9 @@ pub fn build(
     // Unwrap safety: a part that is absent has been reported, and nothing was.
     let mut spec = assemble(raw, params, jobs, &published).expect("every part is there");
     spec.concurrency = concurrency;
+    spec.deliver = deliver;
     let Outside { datasets, egress } = outside;
-    Ok(Checked { spec, uses: Uses { blobs: blob_uses, datasets, publishes, egress } })
+    Ok(Checked { spec, uses: Uses { blobs: blob_uses, datasets, publishes, egress, deliver: told } })
 }
 
 /// What jobs use that the file can't prove.
@@ -172,6 +175,7 @@ fn assemble(
         jobs: ordered.into_iter().map(|(_, job)| job).collect(),
         publish: published.iter().map(|(name, old)| (name.clone(), position[*old])).collect(),
         concurrency: None,
+        deliver: Vec::new(),
     })
 }
 

@@ -6,7 +6,7 @@ use trace_contracts::{
     Name, PartitionKey,
     destination::{Destination, InvalidDestination},
     grant::FilterValue,
-    wire::worker::Language,
+    wire::{webhook::DeliveryEvent, worker::Language},
 };
 
 use super::{
@@ -67,6 +67,19 @@ impl Leaf for Period {
         Self::ALL.into_iter().find(|period| period.as_str() == text).ok_or_else(|| {
             format!("`{}` is not a time to count in: use `second`, `minute` or `hour`", shown(&text))
         })
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
+    }
+}
+
+impl Leaf for DeliveryEvent {
+    fn read(value: Value) -> Result<Self, String> {
+        let all = || Self::ALL.map(|event| format!("`{event}`")).join(", ");
+        let text = text(value, "an event")?;
+        let found = Self::ALL.into_iter().find(|event| event.as_str() == text);
+        found.ok_or_else(|| format!("`{}` is not an event that is told: use one of {}", shown(&text), all()))
     }
 
     fn describe() -> Schema {

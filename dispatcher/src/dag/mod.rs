@@ -10,6 +10,7 @@ use trace_contracts::{FieldError, Sha256, digest::Sha256Hasher, wire::worker::Bl
 pub mod bounds;
 mod build;
 mod decode;
+mod deliver;
 mod egress;
 mod findings;
 mod graph;
@@ -32,6 +33,7 @@ mod uploads;
 #[cfg(test)]
 mod tests;
 
+pub use deliver::DeliverUse;
 pub use egress::EgressUse;
 pub use findings::Place;
 pub use inputs::DatasetUse;
@@ -66,6 +68,8 @@ pub struct Uses {
     pub publishes: Vec<PublishUse>,
     /// Destinations outside that its jobs reach.
     pub egress: Vec<EgressUse>,
+    /// Webhooks that it has something told to.
+    pub deliver: Vec<DeliverUse>,
 }
 
 /// Reads and checks a file. `blobs` says what each path in it stands for.

@@ -5,6 +5,7 @@ use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Lang
 
 use super::{
     decode::{List, Located, Table, record},
+    deliver::RawDeliver,
     egress::RawEgress,
     leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, ProcessRuntime, RelativePath},
     quantity::{Bytes, Count, CpuMillis, Millis, Priority},
@@ -26,6 +27,8 @@ record! {
         optional concurrency: Located<Count> = "concurrency",
         /// Which tasks go first: -100 to 100, 0 when left out. A point is worth a minute of waiting.
         optional priority: Located<Priority> = "priority",
+        /// What is told to which webhooks of the org. An admin has to allow the destination of each.
+        optional deliver: List<RawDeliver> = "deliver",
         ;
         /// Where jobs run; left out, the environment decides.
         "runtime": Located<ProcessRuntime>,

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use trace_contracts::{
     EgressGrant, Name, PartitionKey, RowFilter,
-    wire::worker::{Blob, Code, Resources},
+    wire::{
+        webhook::DeliveryEvent,
+        worker::{Blob, Code, Resources},
+    },
 };
 
 /// One version of a DAG. `jobs` are in an order in which every job comes after its upstream ones.
@@ -23,9 +26,65 @@ pub struct Spec {
     /// Tasks of the DAG, over all its runs, that are ready or running at once; any number when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
+    /// What is told to which webhooks. Left out of the JSON where there is nothing, so that what is stored of a DAG
+    /// without it stays as it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliver: Vec<Deliver>,
+}
+
+/// Something that a DAG has told to a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Deliver {
+    /// The webhook.
+    pub to: Name,
+    /// What.
+    #[serde(flatten)]
+    pub what: DeliverWhat,
+}
+
+/// What is told.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "snake_case")]
+pub enum DeliverWhat {
+    /// A run has ended.
+    RunFinished,
+    /// A task's retries are used up.
+    TaskDead,
+    /// A published dataset has a new current version.
+    DatasetPublished,
+    /// What the code of this job tells by itself.
+    TaskMessage {
+        /// The job.
+        job: Name,
+    },
+}
+
+impl DeliverWhat {
+    /// The kind of event.
+    #[must_use]
+    pub const fn event(&self) -> DeliveryEvent {
+        match self {
+            Self::RunFinished => DeliveryEvent::RunFinished,
+            Self::TaskDead => DeliveryEvent::TaskDead,
+            Self::DatasetPublished => DeliveryEvent::DatasetPublished,
+            Self::TaskMessage { .. } => DeliveryEvent::TaskMessage,
+        }
+    }
 }
 
 impl Spec {
+    /// The webhooks that are told of events of a kind.
+    pub fn told(&self, event: DeliveryEvent) -> impl Iterator<Item = &Name> {
+        self.deliver.iter().filter(move |one| one.what.event() == event).map(|one| &one.to)
+    }
+
+    /// Whether the code of a job may tell a webhook something.
+    #[must_use]
+    pub fn may_tell(&self, job: &Name, to: &Name) -> bool {
+        let is = |what: &DeliverWhat| matches!(what, DeliverWhat::TaskMessage { job: of } if of == job);
+        self.deliver.iter().any(|one| one.to == *to && is(&one.what))
+    }
+
     /// Whether a limit of its own holds tasks of this version back.
     #[must_use]
     pub fn is_limited(&self) -> bool {

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod commits;
 pub mod dags;
 pub mod datasets;
+pub mod deliveries;
 pub mod due;
 pub mod egress;
 pub mod fences;
@@ -28,6 +29,7 @@ pub mod runs_read;
 pub mod tasks;
 pub mod users;
 pub mod versions;
+pub mod webhooks;
 pub mod why;
 
 use trace_contracts::{Name, Sha256};

@@ -20,12 +20,14 @@ pub enum Channel {
     Logs,
     /// Keys, users or workers have got or lost authority.
     Authority,
+    /// Deliveries are due, or a receiver has room for more.
+    Deliveries,
 }
 
 impl Channel {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs, Self::Authority];
+    pub const ALL: [Self; 7] =
+        [Self::Ready, Self::Later, Self::Ended, Self::Cut, Self::Logs, Self::Authority, Self::Deliveries];
 
     /// The channel's name.
     #[must_use]
@@ -37,6 +39,7 @@ impl Channel {
             Self::Cut => "trace_cut",
             Self::Logs => "trace_logs",
             Self::Authority => "trace_authority",
+            Self::Deliveries => "trace_deliveries",
         }
     }
 }

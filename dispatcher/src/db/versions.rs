@@ -220,15 +220,15 @@ pub async fn lock_datasets(conn: &mut PgConnection, datasets: &[i64]) -> Result<
 }
 
 /// Makes versions the current ones of their published datasets. A run that started earlier and
-/// ends later does not take the place of a newer one.
+/// ends later does not take the place of a newer one. Answers those that are current now.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn cut_over(
     conn: &mut PgConnection,
     versions: &[(DatasetId, DatasetVersionId)],
-) -> Result<(), Error> {
-    sqlx::query!(
+) -> Result<Vec<DatasetVersionId>, Error> {
+    let moved = sqlx::query_scalar!(
         "-- versions::cut_over
         with moved as (
             update datasets d set current_version = n.version
@@ -237,13 +237,14 @@ pub async fn cut_over(
                 and (d.current_version is null or d.current_version < n.version)
             returning d.dataset_id, n.version
         )
-        insert into cut_overs (dataset_id, dataset_version_id) select dataset_id, version from moved",
+        insert into cut_overs (dataset_id, dataset_version_id) select dataset_id, version from moved
+        returning dataset_version_id",
         &versions.iter().map(|(dataset, _)| dataset.get()).collect::<Vec<_>>(),
         &versions.iter().map(|(_, version)| version.get()).collect::<Vec<_>>()
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(())
+    Ok(moved.into_iter().map(DatasetVersionId::from_db).collect())
 }
 
 /// Those of these versions that are complete, with the hash of their manifests.

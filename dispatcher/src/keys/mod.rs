@@ -21,6 +21,34 @@ use trace_contracts::{KeyId, Sha256, keys::KeySet};
 pub use self::ring::KeyRing;
 use crate::db::{self, keys::Point};
 
+/// The content of a file that is another secret than a signing key: checked as those are.
+///
+/// # Errors
+/// When it is not there, is no file, or is open to others.
+pub fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
+    files::read(path)
+}
+
+/// The content of a secret in the key folder. Where it is absent, what `make` gives is written first; of several
+/// processes that do so at once, one wins for all.
+///
+/// # Errors
+/// As [`read_secret`], and when nothing can be made.
+pub fn read_or_make_secret(
+    dir: &Path,
+    name: &str,
+    make: impl FnOnce() -> Option<Vec<u8>>,
+) -> Result<Vec<u8>, Error> {
+    files::prepare(dir)?;
+    let path = dir.join(name);
+    match files::read(&path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        read => return read,
+    }
+    files::create(dir, &path, &make().ok_or(Error::Generate)?)?;
+    files::read(&path)
+}
+
 /// An ES256 key. `Debug` shows its id alone.
 pub struct SigningKey {
     pair: EcdsaKeyPair,

@@ -38,6 +38,7 @@ fn spec(jobs: Vec<JobSpec>) -> Spec {
         jobs,
         publish: BTreeMap::new(),
         concurrency: None,
+        deliver: Vec::new(),
     }
 }
 

@@ -83,6 +83,7 @@ struct Channels {
     ready: watch::Sender<u64>,
     later: watch::Sender<u64>,
     authority: watch::Sender<u64>,
+    deliveries: watch::Sender<u64>,
     logs: broadcast::Sender<AttemptId>,
 }
 
@@ -95,6 +96,7 @@ impl Default for Signals {
             ready: watch::Sender::new(0),
             later: watch::Sender::new(0),
             authority: watch::Sender::new(0),
+            deliveries: watch::Sender::new(0),
             logs: broadcast::Sender::new(LOG_NEWS),
         }))
     }
@@ -119,6 +121,12 @@ impl Signals {
         self.0.authority.subscribe()
     }
 
+    /// Changes whenever deliveries may be due.
+    #[must_use]
+    pub fn deliveries(&self) -> watch::Receiver<u64> {
+        self.0.deliveries.subscribe()
+    }
+
     /// Attempts that have new log lines.
     #[must_use]
     pub fn logs(&self) -> broadcast::Receiver<AttemptId> {
@@ -138,6 +146,11 @@ impl Signals {
     /// Keys, users or workers may have got or lost authority.
     pub fn tell_authority(&self) {
         self.0.authority.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Deliveries may be due.
+    pub fn tell_deliveries(&self) {
+        self.0.deliveries.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// An attempt has new log lines.

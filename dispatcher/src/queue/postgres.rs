@@ -73,6 +73,7 @@ fn look_again(signals: &Signals, liveness: &Liveness) {
     signals.tell_ready();
     signals.tell_later();
     signals.tell_authority();
+    signals.tell_deliveries();
     liveness.look_again();
 }
 
@@ -88,6 +89,7 @@ fn tell(news: &PgNotification, signals: &Signals, liveness: &Liveness) {
             signals.tell_authority();
             liveness.look_again();
         }
+        Some(Channel::Deliveries) => signals.tell_deliveries(),
         None => {}
     }
 }

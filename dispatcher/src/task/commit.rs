@@ -16,6 +16,7 @@ use crate::{
     lease::{Fenced, Held},
     outputs::Outputs,
     planner::{self, Facts, Frontier, Snapshot, VersionState},
+    webhooks::notice::Event,
 };
 
 /// One attempt that succeeded.
@@ -89,12 +90,13 @@ async fn insert_commits(
         commits.iter().map(|one| NewCommit { held: &one.held, outputs: &one.outputs }).collect();
     let partial: HashSet<DatasetVersionId> = fenced.commit(&rows, &counted).await?.into_iter().collect();
     advances.retain(|version, _| !partial.contains(version));
-    complete_versions(fenced, &advances).await?;
+    complete_versions(fenced, facts, &advances).await?;
     Ok(advances.into_keys().collect())
 }
 
 async fn complete_versions(
     fenced: &mut Fenced<'_>,
+    facts: &FactsByRun,
     advances: &BTreeMap<DatasetVersionId, Advance>,
 ) -> Result<(), Error> {
     if advances.is_empty() {
@@ -115,7 +117,25 @@ async fn complete_versions(
     if !published.is_empty() {
         let datasets: Vec<i64> = published.iter().map(|(dataset, _)| dataset.get()).collect();
         db::versions::lock_datasets(fenced.conn(), &datasets).await?;
-        db::versions::cut_over(fenced.conn(), &published).await?;
+        let moved = db::versions::cut_over(fenced.conn(), &published).await?;
+        tell_published(fenced, facts, &moved)?;
+    }
+    Ok(())
+}
+
+/// Tells of published datasets that have a new current version.
+fn tell_published(
+    fenced: &mut Fenced<'_>,
+    facts: &FactsByRun,
+    moved: &[DatasetVersionId],
+) -> Result<(), db::Error> {
+    for version in moved {
+        let run = of(facts, version.run())?;
+        for (name, job) in &run.spec.publish {
+            if run.output(*job)?.version == *version {
+                fenced.tell(run, Event::DatasetPublished(name, *version))?;
+            }
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::{
     dag::spec::Retries,
     db::{self, attempts::Ending, ready::Again},
     lease::{Fenced, Held},
+    webhooks::notice::Event,
 };
 
 /// Why an attempt failed.
@@ -102,6 +103,7 @@ pub async fn fail(fenced: &mut Fenced<'_>, core: &Core, failed: Vec<(Held, Failu
             }
             Next::RetriesUsedUp | Next::TooManyLosses => {
                 dead.push(held.task);
+                fenced.tell(run, Event::TaskDead(held.task, failure.reason))?;
                 fenced.change(held.run(), |progress| {
                     progress.open -= 1;
                     progress.dead += 1;

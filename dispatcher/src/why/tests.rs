@@ -54,6 +54,7 @@ pub(super) fn spec(jobs: Vec<JobSpec>) -> Spec {
         jobs,
         publish: BTreeMap::new(),
         concurrency: None,
+        deliver: Vec::new(),
     }
 }
 

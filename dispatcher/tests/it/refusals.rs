@@ -31,6 +31,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("GET", "/v1/task/context"),
     ("GET", "/v1/task/checkpoint"),
     ("PUT", "/v1/task/checkpoint"),
+    ("POST", "/v1/task/deliveries"),
     ("POST", "/v1/task/launch"),
     ("POST", "/v1/task/launch/report"),
     ("POST", "/internal/claim"),
@@ -43,6 +44,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("POST", "/internal/launch/over"),
     ("POST", "/internal/liveness"),
     ("POST", "/internal/users/resolve"),
+    ("POST", "/internal/deliveries/claim"),
+    ("POST", "/internal/deliveries/report"),
     ("POST", "/internal/audit"),
     ("GET", "/internal/manifests/{version}/{sha256}"),
 ];

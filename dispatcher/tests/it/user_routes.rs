@@ -73,6 +73,25 @@ fn matrix() -> Vec<Case> {
         case(Method::GET, "/v1/egress", none.clone(), &[Role::Reader, Role::Writer], Empty),
         case(Method::POST, "/v1/egress", egress_rule("b.example.com:443"), NO_ADMINS, Own),
         case(Method::DELETE, "/v1/egress/{rule}", none.clone(), NO_ADMINS, NotFound),
+        case(Method::GET, "/v1/webhooks", none.clone(), &[Role::Reader, Role::Writer], Empty),
+        case(
+            Method::POST,
+            "/v1/webhooks",
+            json!({ "name": "b", "url": "https://b.example.com/" }),
+            NO_ADMINS,
+            Own,
+        ),
+        case(Method::POST, "/v1/webhooks/{name}/rotate", json!({}), NO_ADMINS, NotFound),
+        case(Method::POST, "/v1/webhooks/{name}/enable", json!({}), NO_ADMINS, NotFound),
+        case(
+            Method::GET,
+            "/v1/webhooks/{name}/deliveries",
+            none.clone(),
+            &[Role::Reader, Role::Writer],
+            NotFound,
+        ),
+        case(Method::POST, "/v1/webhooks/{name}/redrive", json!({}), NO_ADMINS, NotFound),
+        case(Method::DELETE, "/v1/webhooks/{name}", none.clone(), NO_ADMINS, NotFound),
         case(Method::GET, "/v1/audit", none.clone(), &[Role::Reader, Role::Writer, Role::Operator], Own),
         case(Method::GET, "/v1/keys", none.clone(), NO_ADMINS, Own),
         case(Method::POST, "/v1/keys/rotate", json!({ "reason": "x" }), NO_ADMINS, Own),
@@ -114,12 +133,16 @@ impl Things {
         let set = test.user(Role::Admin).post("/v1/egress", &egress_rule("a.example.com:443")).await;
         let set: Value = set.json().await.expect("a rule is set");
         let rule = set["rule"]["rule"].as_str().expect("a rule").to_owned();
+        let hook = json!({ "name": "ops", "url": "https://hooks.example.com/" });
+        let added = test.user(Role::Admin).post("/v1/webhooks", &hook).await;
+        assert_eq!(added.status(), StatusCode::CREATED);
         Self { run, task, sha256, kid, user, rule }
     }
 
     fn address(&self, route: &str) -> String {
         let name = match route {
             route if route.starts_with("/v1/datasets") => "out",
+            route if route.starts_with("/v1/webhooks") => "ops",
             // A name of nobody: the worker is needed by the rest.
             route if route.starts_with("/v1/workers") => "nobody",
             _ => "d",

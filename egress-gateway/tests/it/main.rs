@@ -3,11 +3,13 @@
 #[path = "../../../contracts/plane/tests/it/authority.rs"]
 mod authority;
 mod check;
+mod deliveries;
 mod dns;
 mod forward;
 mod names;
 mod outside;
 mod platform;
+mod receiver;
 mod refusals;
 mod tls;
 mod tokens;

@@ -17,12 +17,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{
-    AttemptId, EgressGrant, Secret,
-    wire::plane::{AuditEntry, AuditRequest, LivenessReply, LivenessRequest},
+    AttemptId, DeliveryId, EgressGrant, Secret,
+    wire::{
+        delivery::{
+            DeliveryClaimReply, DeliveryClaimRequest, DeliveryOutcome, DeliveryReportReply,
+            DeliveryReportRequest, OutgoingDelivery, ReportVerdict, SendOutcome,
+        },
+        plane::{AuditEntry, AuditRequest, LivenessReply, LivenessRequest},
+    },
 };
 use trace_egress_gateway::{
     Config,
-    config::{Issuer, Limits},
+    config::{Deliveries, Issuer, Limits},
 };
 use trace_plane::Listener;
 
@@ -37,6 +43,10 @@ pub struct Dispatcher {
     pub dead: Mutex<HashSet<AttemptId>>,
     pub audited: Mutex<Vec<AuditEntry>>,
     pub audit_is_away: Mutex<bool>,
+    audits_refused: Mutex<usize>,
+    /// Deliveries that wait for a gateway's claim.
+    due: Mutex<Vec<OutgoingDelivery>>,
+    reported: Mutex<Vec<DeliveryOutcome>>,
     changed: Notify,
 }
 
@@ -71,15 +81,29 @@ impl Platform {
     }
 
     pub async fn with(limits: Limits, policy: Value, dns_servers: Vec<SocketAddr>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::on(listener.into(), limits, policy, dns_servers).await
+        Self::delivering(limits, policy, dns_servers, Deliveries::default()).await
     }
 
-    pub async fn on(
+    pub async fn delivering(
+        limits: Limits,
+        policy: Value,
+        dns_servers: Vec<SocketAddr>,
+        deliveries: Deliveries,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::run(listener.into(), limits, policy, dns_servers, deliveries).await
+    }
+
+    pub async fn on(gateways: Listener, limits: Limits, policy: Value, dns_servers: Vec<SocketAddr>) -> Self {
+        Self::run(gateways, limits, policy, dns_servers, Deliveries::default()).await
+    }
+
+    async fn run(
         gateways: Listener,
         limits: Limits,
         policy: Value,
         mut dns_servers: Vec<SocketAddr>,
+        deliveries: Deliveries,
     ) -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("policy.json");
@@ -105,6 +129,7 @@ impl Platform {
             plain_http: Default::default(),
             policy: Some(file),
             dns_servers,
+            deliveries,
             limits,
         };
         let shutdown = CancellationToken::new();
@@ -177,6 +202,40 @@ impl Platform {
         }
     }
 
+    /// Waits until audit rows were refused.
+    pub async fn refused_audit(&self) {
+        loop {
+            let changed = self.dispatcher.changed.notified();
+            if *self.dispatcher.audits_refused.lock().unwrap() > 0 {
+                return;
+            }
+            tokio::time::timeout(SOON, changed).await.expect("a refusal");
+        }
+    }
+
+    /// Lets a delivery be due.
+    pub fn due(&self, delivery: OutgoingDelivery) {
+        self.dispatcher.due.lock().unwrap().push(delivery);
+        self.dispatcher.changed.notify_waiters();
+    }
+
+    /// Waits for what is reported of a delivery.
+    pub async fn reported(&self, delivery: DeliveryId) -> SendOutcome {
+        loop {
+            let changed = self.dispatcher.changed.notified();
+            let found = self.dispatcher.reported.lock().unwrap().iter().find(|one| one.delivery == delivery).copied();
+            if let Some(one) = found {
+                return one.outcome;
+            }
+            tokio::time::timeout(SOON, changed).await.expect("a report");
+        }
+    }
+
+    /// What was reported, in order.
+    pub fn reports(&self) -> Vec<DeliveryId> {
+        self.dispatcher.reported.lock().unwrap().iter().map(|one| one.delivery).collect()
+    }
+
     /// Waits for the row of a refusal by this rule.
     pub async fn denied_by(&self, rule: &str) -> AuditEntry {
         self.audit_of(|entry| entry.detail["rule"] == rule).await
@@ -210,6 +269,8 @@ fn router(dispatcher: Arc<Dispatcher>) -> Router {
         .route("/jwks", get(|| async { Json(tokens::jwks()) }))
         .route("/internal/liveness", post(liveness))
         .route("/internal/audit", post(audit))
+        .route("/internal/deliveries/claim", post(claim))
+        .route("/internal/deliveries/report", post(report))
         .with_state(dispatcher)
 }
 
@@ -234,8 +295,41 @@ async fn liveness(
     Json(LivenessReply { dead: dead(), ..LivenessReply::default() })
 }
 
+async fn claim(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Json(request): Json<DeliveryClaimRequest>,
+) -> Json<DeliveryClaimReply> {
+    let waited = tokio::time::timeout(Duration::from_millis(request.wait_ms), async {
+        loop {
+            let changed = dispatcher.changed.notified();
+            let deliveries: Vec<_> = {
+                let mut due = dispatcher.due.lock().unwrap();
+                let taken = due.len().min(request.max as usize);
+                due.drain(..taken).collect()
+            };
+            if !deliveries.is_empty() {
+                return deliveries;
+            }
+            changed.await;
+        }
+    });
+    Json(DeliveryClaimReply { deliveries: waited.await.unwrap_or_default() })
+}
+
+async fn report(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Json(request): Json<DeliveryReportRequest>,
+) -> Json<DeliveryReportReply> {
+    let verdicts = vec![ReportVerdict::Recorded; request.outcomes.len()];
+    dispatcher.reported.lock().unwrap().extend(request.outcomes);
+    dispatcher.changed.notify_waiters();
+    Json(DeliveryReportReply { verdicts })
+}
+
 async fn audit(State(dispatcher): State<Arc<Dispatcher>>, Json(request): Json<AuditRequest>) -> StatusCode {
     if *dispatcher.audit_is_away.lock().unwrap() {
+        *dispatcher.audits_refused.lock().unwrap() += 1;
+        dispatcher.changed.notify_waiters();
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
     dispatcher.audited.lock().unwrap().extend(request.entries);

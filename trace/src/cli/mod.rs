@@ -23,6 +23,7 @@ mod udf;
 mod up;
 mod users;
 mod watch;
+mod webhooks;
 mod why;
 mod workers;
 
@@ -98,6 +99,8 @@ enum Command {
     Limits(limits::Limits),
     /// List, allow or deny what DAGs may reach outside
     Egress(egress::Egress),
+    /// List, add or remove webhooks, and see what was delivered
+    Webhooks(webhooks::Webhooks),
     /// List what was done and what was refused
     Audit(audit::Audit),
     /// List, rotate or revoke the keys that sign capabilities
@@ -143,6 +146,7 @@ impl Command {
             Self::DeadLetters(command) => command.run().await,
             Self::Limits(command) => command.run().await,
             Self::Egress(command) => command.run().await,
+            Self::Webhooks(command) => command.run().await,
             Self::Audit(command) => command.run().await,
             Self::Keys(command) => command.run().await,
             Self::Users(command) => command.run().await,

@@ -48,6 +48,10 @@ pub(super) struct Up {
     /// not; without it, public addresses alone (see docs/egress.md)
     #[arg(long, value_name = "FILE")]
     egress_policy: Option<PathBuf>,
+    /// Authorities (PEM) that are believed beside the system's where receivers of webhooks show their
+    /// certificates
+    #[arg(long, value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
 }
 
 impl Up {
@@ -58,6 +62,7 @@ impl Up {
             orgs: self.orgs,
             slots: self.slots,
             egress_policy: self.egress_policy,
+            egress_ca: self.egress_ca,
         };
         Ok(up::run(options).await?)
     }

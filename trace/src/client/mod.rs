@@ -4,6 +4,7 @@ mod blobs;
 mod error;
 mod query;
 mod routes;
+mod webhooks;
 
 use std::time::Duration;
 

@@ -46,6 +46,8 @@ pub struct Options {
     pub slots: Option<NonZeroU32>,
     /// The operator's file of the egress gateway: what it may reach beside public addresses, and what not.
     pub egress_policy: Option<PathBuf>,
+    /// Authorities that receivers of webhooks are believed by, beside the system's.
+    pub egress_ca: Option<PathBuf>,
 }
 
 /// Why there is no platform, or none any more.

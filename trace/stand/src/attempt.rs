@@ -353,6 +353,7 @@ fn one_job() -> anyhow::Result<Spec> {
         name: "d".parse()?,
         params: BTreeMap::new(),
         concurrency: None,
+        deliver: Vec::new(),
         jobs: vec![job],
         publish: BTreeMap::new(),
     })

@@ -69,6 +69,7 @@ impl Dispatcher {
             },
             credentials: trace_dispatcher::credentials::Source::None,
             egress: trace_dispatcher::config::Egress::None,
+            webhooks: trace_dispatcher::webhooks::Settings::default(),
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             keys: Keys { platform_org: Some(main.clone()), ..Keys::default() },
             limits: Limits { lease_ms: 600_000, ..Limits::default() },

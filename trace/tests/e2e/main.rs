@@ -2,6 +2,8 @@
 //! public command line. `make test` builds the workspace first, because the programs that run
 //! inside the sandbox are binaries of their own.
 
+#[path = "../../../contracts/plane/tests/it/authority.rs"]
+mod authority;
 mod drill;
 mod egress;
 mod faults;
@@ -9,3 +11,4 @@ mod flights;
 mod platform;
 mod recovery;
 mod refusals;
+mod webhooks;

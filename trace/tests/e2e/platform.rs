@@ -12,6 +12,8 @@ use serde_json::Value;
 /// A `trace up` on a folder that goes with it.
 pub struct Platform {
     folder: tempfile::TempDir,
+    /// What `trace up` is given beside its folder.
+    more: Vec<String>,
     up: Child,
 }
 
@@ -29,9 +31,20 @@ impl Platform {
         Self::in_folder(folder, &["--egress-policy", path.to_str().unwrap()])
     }
 
+    /// Starts one whose egress gateway has this file of its operator, and believes these authorities.
+    pub fn with_receivers(policy: &str, authorities: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (policy_file, ca_file) = (folder.path().join("egress.json"), folder.path().join("ca.pem"));
+        fs::write(&policy_file, policy).unwrap();
+        fs::write(&ca_file, authorities).unwrap();
+        let files = ["--egress-policy", policy_file.to_str().unwrap(), "--egress-ca", ca_file.to_str().unwrap()];
+        Self::in_folder(folder, &files)
+    }
+
     fn in_folder(folder: tempfile::TempDir, more: &[&str]) -> Self {
-        let up = start_on(&folder.path().join("data"), more);
-        Self { folder, up }
+        let more: Vec<String> = more.iter().map(|&text| text.to_owned()).collect();
+        let up = start_on(&folder.path().join("data"), &more);
+        Self { folder, more, up }
     }
 
     /// A folder for the test's own files.
@@ -53,7 +66,7 @@ impl Platform {
     pub fn crash_and_restart(&mut self) {
         self.up.kill().unwrap();
         self.up.wait().unwrap();
-        self.up = start_on(&self.data(), &[]);
+        self.up = start_on(&self.data(), &self.more);
     }
 
     /// Runs a command as the admin of `main`.
@@ -124,7 +137,7 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn start_on(data: &Path, more: &[&str]) -> Child {
+fn start_on(data: &Path, more: &[String]) -> Child {
     let mut up = Command::new(env!("CARGO_BIN_EXE_trace"))
         .args(["up", "--listen", "127.0.0.1:0", "--org", "main", "--org", "rival", "--data-dir"])
         .arg(data)

@@ -104,6 +104,20 @@ class ContextTest(Case):
     def test_a_checkpoint_that_is_not_there_may_be_empty(self):
         self.assertIsNone(self.context(self.platform(lambda asked: b"HTTP/1.1 204 X\r\n\r\n")).checkpoint())
 
+    def test_deliveries(self):
+        platform = self.platform(lambda asked: reply(202, '{"delivery": "dl17"}'))
+        ctx = self.context(platform)
+        self.assertEqual(ctx.deliver("ops", {"late": "ä"}, key="late-2013"), "dl17")
+        asked = platform.asked[-1]
+        self.assertEqual(asked.line, "POST /v1/task/deliveries")
+        self.assertEqual(json.loads(asked.body), {"to": "ops", "key": "late-2013", "body": {"late": "ä"}})
+        with self.assertRaisesRegex(TraceError, "at most 65536"):
+            ctx.deliver("ops", "x" * 70_000, key="k")
+        refusing = self.context(self.platform(lambda asked: problem(403, "forbidden")))
+        with self.assertRaises(Denied):
+            refusing.deliver("ops", 1, key="k")
+        self.assertEqual(self.context().deliver("ops", 1, key="k"), "dl1")
+
     def test_what_the_task_is(self):
         deadline = int((time.time() + 60) * 1000)
         ctx = self.context(

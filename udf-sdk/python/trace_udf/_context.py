@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._services import Services
 
 _MAX_CHECKPOINT_BYTES = 64 * 1024
+_MAX_DELIVERY_BYTES = 64 * 1024
 
 
 class Context:
@@ -120,6 +121,31 @@ class Context:
         else:
             with open(self._local_checkpoint(), "wb") as file:
                 file.write(saved)
+
+    def deliver(self, to: str, body: Any, key: str) -> str:
+        """Has ``body`` (anything that JSON holds, up to 64 KiB) told to a webhook that the DAG declares for the job.
+
+        The same ``key`` is the same delivery, in every attempt at the task: it is told once, however often the task is
+        tried. It is told even if this attempt fails afterwards. In a local test it goes to the log.
+
+        Returns:
+            The delivery's id, such as ``dl17``.
+
+        Raises:
+            Denied: The DAG does not declare ``{ on: task_message, to: NAME, job: JOB }`` under ``deliver``.
+        """
+        import json
+
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+        if len(text.encode()) > _MAX_DELIVERY_BYTES:
+            detail = f"{len(text.encode())} bytes: tell at most {_MAX_DELIVERY_BYTES}, where the data is and not the data"
+            raise TraceError("sandbox", "delivery_too_large", detail)
+        if not self._services.has_dispatcher:
+            self.log(f"deliver to {to} ({key}): {text}")
+            return "dl1"
+        request = json.dumps({"to": to, "key": key, "body": body}).encode()
+        reply = self._services.dispatcher("POST", "deliveries", request, "application/json").read()
+        return str(_parse_json(reply)["delivery"])
 
     def remaining(self) -> float | None:
         """Seconds until the deadline, 0 when it has passed; ``None`` without one."""

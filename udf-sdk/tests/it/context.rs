@@ -122,6 +122,20 @@ fn a_checkpoint_comes_back_without_a_platform_too() {
 }
 
 #[test]
+fn a_delivery_names_its_webhook_and_its_key() {
+    let platform = Platform::start(|_: &Asked| (202, "{\"delivery\":\"dl17\"}".to_owned()));
+    let folder = TempDir::new().unwrap();
+    let ctx = context(Some(&platform), folder.path(), KEEP);
+    assert_eq!(ctx.deliver("ops", "late-2013", &[7]).unwrap(), "dl17");
+    assert!(matches!(ctx.deliver("ops", "k", &"x".repeat(70_000)), Err(Error::Delivery(_))));
+    let asked = platform.asked();
+    assert_eq!(asked.len(), 1, "what is too large is not sent");
+    let told: serde_json::Value = serde_json::from_str(&asked[0].body).unwrap();
+    assert_eq!(told, json!({ "to": "ops", "key": "late-2013", "body": [7] }));
+    assert_eq!(context(None, folder.path(), KEEP).deliver("ops", "k", &7).unwrap(), "dl1", "a local test");
+}
+
+#[test]
 fn rows_reach_the_writer_as_it_reads_them() {
     let folder = TempDir::new().unwrap();
     let ctx = context(None, folder.path(), KEEP);

@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{
 
 pub use pair::{Error, Files};
 pub use shown::Tls;
-pub use trust::{Connector, Trust, TrustError};
+pub use trust::{Connector, Dialler, Trust, TrustError};
 
 /// Named at each use, because a process that holds two of them has no default one.
 fn provider() -> Arc<CryptoProvider> {

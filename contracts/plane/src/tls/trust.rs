@@ -104,8 +104,15 @@ impl Trust {
         if url.scheme() != "https" {
             return Ok(None);
         }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let name = ServerName::try_from(host).map_err(|_| TrustError::Host(url.to_string()))?;
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        self.dialler()?.to(host).map(Some)
+    }
+
+    /// What speaks TLS with any host. The authorities are read once, here.
+    ///
+    /// # Errors
+    /// When the system's authorities can't be read.
+    pub fn dialler(&self) -> Result<Dialler, TrustError> {
         let system = |error: tokio_rustls::rustls::Error| TrustError::System(error.to_string());
         let verifier =
             Verifier::new_with_extra_roots(self.0.iter().cloned(), super::provider()).map_err(system)?;
@@ -116,7 +123,28 @@ impl Trust {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Some(Connector { connector: TlsConnector::from(Arc::new(config)), name }))
+        Ok(Dialler(TlsConnector::from(Arc::new(config))))
+    }
+}
+
+/// Speaks TLS with hosts that prove who they are. Cheap to clone.
+#[derive(Clone)]
+pub struct Dialler(TlsConnector);
+
+impl Dialler {
+    /// For one host: its name, or its address without brackets.
+    ///
+    /// # Errors
+    /// When no certificate could be for it.
+    pub fn to(&self, host: &str) -> Result<Connector, TrustError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TrustError::Host(host.to_owned()))?;
+        Ok(Connector { connector: self.0.clone(), name })
+    }
+}
+
+impl fmt::Debug for Dialler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dialler")
     }
 }
 

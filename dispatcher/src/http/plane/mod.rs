@@ -2,6 +2,7 @@
 //! audit log.
 
 mod audit;
+mod deliveries;
 mod liveness;
 mod manifests;
 mod users;
@@ -22,6 +23,8 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/internal/liveness", Caller::Plane, post(liveness::liveness)),
         Route::new(Method::POST, "/internal/users/resolve", Caller::Plane, post(users::resolve)),
+        Route::new(Method::POST, "/internal/deliveries/claim", Caller::Plane, post(deliveries::claim)),
+        Route::new(Method::POST, "/internal/deliveries/report", Caller::Plane, post(deliveries::report)),
         Route::new(Method::POST, "/internal/audit", Caller::Plane, post(audit::audit)),
         Route::new(
             Method::GET,

@@ -4,6 +4,7 @@
 mod checkpoint;
 mod context;
 mod credentials;
+mod deliver;
 mod launch;
 mod token;
 
@@ -33,6 +34,8 @@ use crate::{App, db, db::leases::LeaseRow};
 #[must_use]
 pub fn routes() -> Vec<Route> {
     let checkpoint_limit = DefaultBodyLimit::max(limit::CHECKPOINT_BYTES);
+    // The same text may be written longer: every character as an escape.
+    let delivery_limit = DefaultBodyLimit::max(6 * limit::TASK_DELIVERY_BYTES + 1024);
     vec![
         Route::new(Method::POST, "/v1/task/token", Caller::Task, post(token::token)),
         Route::new(Method::POST, "/v1/task/credentials", Caller::Task, post(credentials::credentials)),
@@ -44,6 +47,12 @@ pub fn routes() -> Vec<Route> {
             "/v1/task/checkpoint",
             Caller::Task,
             put(checkpoint::write).layer(checkpoint_limit),
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/task/deliveries",
+            Caller::Task,
+            post(deliver::deliver).layer(delivery_limit),
         ),
         Route::new(Method::POST, "/v1/task/launch", Caller::Runner, post(launch::redeem)),
         Route::new(Method::POST, "/v1/task/launch/report", Caller::Runner, post(launch::report)),

@@ -18,6 +18,7 @@ mod runs;
 mod schema;
 mod tasks;
 mod users;
+mod webhooks;
 mod why;
 mod workers;
 
@@ -63,6 +64,13 @@ pub fn routes() -> Vec<Route> {
         user(Method::GET, "/v1/egress", get(egress::list)),
         user(Method::POST, "/v1/egress", post(egress::set)),
         user(Method::DELETE, "/v1/egress/{rule}", delete(egress::remove)),
+        user(Method::GET, "/v1/webhooks", get(webhooks::list)),
+        user(Method::POST, "/v1/webhooks", post(webhooks::add)),
+        user(Method::DELETE, "/v1/webhooks/{name}", delete(webhooks::remove)),
+        user(Method::POST, "/v1/webhooks/{name}/rotate", post(webhooks::rotate)),
+        user(Method::POST, "/v1/webhooks/{name}/enable", post(webhooks::enable)),
+        user(Method::GET, "/v1/webhooks/{name}/deliveries", get(webhooks::deliveries)),
+        user(Method::POST, "/v1/webhooks/{name}/redrive", post(webhooks::redrive)),
         user(Method::GET, "/v1/audit", get(audit::list)),
         user(Method::GET, "/v1/keys", get(keys::list)),
         user(Method::POST, "/v1/keys/rotate", post(keys::rotate)),

@@ -20,6 +20,7 @@ use trace_dispatcher::{
     credentials::{QueryServiceOnly, Source},
     identity::Kind,
     start,
+    webhooks::Settings,
 };
 
 use super::{
@@ -57,6 +58,15 @@ impl TestApp {
 
     /// Starts one with this way out, or none.
     pub async fn with(egress: Egress) -> Self {
+        Self::configured(egress, Settings::default()).await
+    }
+
+    /// Starts one that sends deliveries in this way.
+    pub async fn delivering(webhooks: Settings) -> Self {
+        Self::configured(Egress::Gateway, webhooks).await
+    }
+
+    async fn configured(egress: Egress, webhooks: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a folder is made");
         let issuer = Issuer::new(&folder.path().join("issuer"));
         let jwks = folder.path().join("users.json");
@@ -90,6 +100,7 @@ impl TestApp {
             keys: Keys { platform_org: Some("main".parse().expect("a name")), ..Keys::default() },
             credentials: Source::None,
             egress,
+            webhooks,
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: Limits::default(),
         };
@@ -163,6 +174,12 @@ impl TestApp {
         let reply: Value =
             self.worker().post("/internal/complete", &body).await.json().await.expect("verdicts");
         assert_eq!(reply, json!({ "verdicts": [{ "verdict": "recorded" }] }));
+    }
+
+    /// A client of the tasks' address with this capability.
+    pub fn task(&self, capability: &Secret<String>) -> Client {
+        let base = format!("http://{}", self.addresses.tasks);
+        Client { http: self.http.clone(), base, token: Some(capability.expose().clone()) }
     }
 
     /// Runs what is ready until nothing is.

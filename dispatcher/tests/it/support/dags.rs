@@ -77,6 +77,7 @@ pub fn spec(name: &str, jobs: Vec<JobSpec>) -> Spec {
         jobs,
         publish: BTreeMap::new(),
         concurrency: None,
+        deliver: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod app;
 #[path = "../../../../contracts/plane/tests/it/authority.rs"]
 pub mod authority;
 pub mod dags;
+pub mod deliveries;
 pub mod fake_sts;
 pub mod grants;
 pub mod iam;

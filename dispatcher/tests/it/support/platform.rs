@@ -122,6 +122,7 @@ impl Platform {
             keys: Keys { platform_org: Some("main".parse().unwrap()), ..Keys::default() },
             credentials: Source::None,
             egress: options.egress,
+            webhooks: trace_dispatcher::webhooks::Settings::default(),
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: options.limits,
         };

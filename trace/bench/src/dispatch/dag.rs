@@ -37,6 +37,7 @@ pub fn pipeline(name: &str, jobs: usize, partitions: usize) -> anyhow::Result<Sp
         name: name.parse()?,
         params: BTreeMap::new(),
         concurrency: None,
+        deliver: Vec::new(),
         jobs: all,
         publish: BTreeMap::new(),
     })

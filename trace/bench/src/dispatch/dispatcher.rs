@@ -118,6 +118,7 @@ impl Dispatcher {
             keys: Keys { platform_org: Some("main".parse()?), ..Keys::default() },
             credentials: Source::None,
             egress: trace_dispatcher::config::Egress::None,
+            webhooks: trace_dispatcher::webhooks::Settings::default(),
             wake_ups: trace_dispatcher::queue::Source::Postgres,
             limits: Limits::default(),
         };

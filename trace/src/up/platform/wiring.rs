@@ -74,6 +74,7 @@ pub(super) fn dispatcher(
         // Sessions are the embedded object store's.
         credentials: trace_dispatcher::credentials::Source::None,
         egress: trace_dispatcher::config::Egress::Gateway,
+        webhooks: trace_dispatcher::webhooks::Settings::default(),
         wake_ups: trace_dispatcher::queue::Source::Postgres,
         limits: Limits::default(),
     })
@@ -117,7 +118,7 @@ pub(super) fn egress_gateway(
     listeners: &Listeners,
     identity: Secret<String>,
 ) -> trace_egress_gateway::Config {
-    use trace_egress_gateway::config::{Config, Issuer, Limits};
+    use trace_egress_gateway::config::{Config, Deliveries, Issuer, Limits};
     Config {
         dispatcher: listeners.workers.url(""),
         identity,
@@ -130,6 +131,7 @@ pub(super) fn egress_gateway(
         capability_root: None,
         policy: options.egress_policy.clone(),
         dns_servers: Vec::new(),
+        deliveries: Deliveries { ca_file: options.egress_ca.clone(), ..Deliveries::default() },
         limits: Limits::default(),
     }
 }
