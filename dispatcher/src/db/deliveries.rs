@@ -212,7 +212,7 @@ pub async fn claim(conn: &mut PgConnection, claiming: Claiming<'_>) -> Result<u6
                 select d.delivery_id from due_deliveries d
                 where d.webhook_id = s.webhook_id and d.due_at <= now()
                 order by d.due_at, d.delivery_id
-                limit greatest(0, case when s.failures >= $4 then 1 else $3 end - (
+                limit greatest(0, case when s.failures >= $4 then 1 else $3::bigint end - (
                     select count(*) from due_deliveries o
                     where o.webhook_id = s.webhook_id and o.claim_id is not null and o.due_at > now()
                 ))
@@ -353,11 +353,7 @@ pub struct Sent {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hold(
-    conn: &mut PgConnection,
-    claim: ClaimId,
-    deliveries: &[i64],
-) -> Result<Vec<Sent>, Error> {
+pub async fn hold(conn: &mut PgConnection, claim: ClaimId, deliveries: &[i64]) -> Result<Vec<Sent>, Error> {
     let found = sqlx::query!(
         r#"-- deliveries::hold
         select delivery_id, webhook_id, tries, extract(epoch from now() - since)::float8 as "age!"

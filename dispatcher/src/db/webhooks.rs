@@ -125,7 +125,11 @@ pub enum SealedBy {
 ///
 /// # Errors
 /// When the database fails, or a row can't be read.
-pub async fn infos(conn: &mut PgConnection, org: OrgId, only: Option<&Name>) -> Result<Vec<WebhookInfo>, Error> {
+pub async fn infos(
+    conn: &mut PgConnection,
+    org: OrgId,
+    only: Option<&Name>,
+) -> Result<Vec<WebhookInfo>, Error> {
     let found = sqlx::query!(
         r#"-- webhooks::infos
         select w.name, w.destination, w.added_by, w.added_at, w.disabled_why, c.failures,
@@ -231,7 +235,10 @@ pub async fn keys(conn: &mut PgConnection, webhooks: &[i64]) -> Result<Vec<KeyRo
     )
     .fetch_all(conn)
     .await?;
-    Ok(found.into_iter().map(|row| KeyRow { webhook: row.webhook_id, id: row.key_id, sealed: row.sealed }).collect())
+    Ok(found
+        .into_iter()
+        .map(|row| KeyRow { webhook: row.webhook_id, id: row.key_id, sealed: row.sealed })
+        .collect())
 }
 
 /// Removes a webhook and its keys. Deliveries that are due to it are given up when they are next looked at.
@@ -261,7 +268,11 @@ pub async fn remove(conn: &mut PgConnection, webhook: i64) -> Result<(), Error> 
 ///
 /// # Errors
 /// When the database fails.
-pub async fn disable(conn: &mut PgConnection, webhook: i64, why: &str) -> Result<Option<(OrgId, Name)>, Error> {
+pub async fn disable(
+    conn: &mut PgConnection,
+    webhook: i64,
+    why: &str,
+) -> Result<Option<(OrgId, Name)>, Error> {
     let disabled = sqlx::query!(
         "-- webhooks::disable
         update webhooks set disabled_at = now(), disabled_why = $2

@@ -130,7 +130,8 @@ fn sign(
     let label = |what, row| Label { what, org: one.org, row };
     let target = seal.unseal(label(What::Target, one.seal_id), &one.target)?;
     let target = String::from_utf8(target).map_err(|_| seal::Error::Unseal)?;
-    let url = WebhookUrl::from_parts(one.webhook.destination.clone(), target).map_err(|_| seal::Error::Unseal)?;
+    let url =
+        WebhookUrl::from_parts(one.webhook.destination.clone(), target).map_err(|_| seal::Error::Unseal)?;
     let keys: Result<Vec<SigningSecret>, seal::Error> = keys
         .iter()
         .map(|key| seal.unseal(label(What::Key, key.id), &key.sealed).map(SigningSecret::from_bytes))

@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use trace_contracts::{
     AttemptId, DeliveryId, Name, TaskId,
-    wire::{
-        delivery::TaskDeliveryRequest,
-        limit,
-        webhook::DeliveryEvent,
-    },
+    wire::{delivery::TaskDeliveryRequest, limit, webhook::DeliveryEvent},
 };
 
 use super::{notice, registry};
@@ -40,7 +36,10 @@ pub enum Error {
         to: Name,
     },
     /// Too much.
-    #[error("the `body` of a delivery has at most {} bytes as JSON: store the data, and tell where it is", limit::TASK_DELIVERY_BYTES)]
+    #[error(
+        "the `body` of a delivery has at most {} bytes as JSON: store the data, and tell where it is",
+        limit::TASK_DELIVERY_BYTES
+    )]
     TooLarge,
     /// The webhook was removed since the deploy.
     #[error("your org has no webhook `{0}` any more")]

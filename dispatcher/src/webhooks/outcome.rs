@@ -58,12 +58,18 @@ pub fn next(settings: &Settings, tried: Tried, outcome: SendOutcome, jitter: f64
             let reason = "the receiver answered 410: it is gone, and the webhook is disabled".to_owned();
             (dead(reason), Health::Gone)
         }
-        None | Some(408 | 425 | 429 | 500..) => (again(settings, tried, retry_after_s, jitter), Health::Fails),
+        None | Some(408 | 425 | 429 | 500..) => {
+            (again(settings, tried, retry_after_s, jitter), Health::Fails)
+        }
         Some(status @ 300..=399) => (
-            dead(format!("the receiver answered {status}, a redirect: they are not followed, so add a webhook with the address that it leads to")),
+            dead(format!(
+                "the receiver answered {status}, a redirect: they are not followed, so add a webhook with the address that it leads to"
+            )),
             Health::Answers,
         ),
-        Some(status) => (dead(format!("the receiver answered {status}: it does not take this delivery")), Health::Answers),
+        Some(status) => {
+            (dead(format!("the receiver answered {status}: it does not take this delivery")), Health::Answers)
+        }
     }
 }
 

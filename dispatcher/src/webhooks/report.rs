@@ -6,8 +6,8 @@ use std::{
 };
 
 use rand::Rng as _;
-use sqlx::PgConnection;
 use serde_json::json;
+use sqlx::PgConnection;
 use trace_contracts::{
     DeliveryId, Name, OrgId,
     wire::{

@@ -26,7 +26,9 @@ const FINGERPRINT_BYTES: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A file that is no key.
-    #[error("the file of the webhooks' sealing key has another length than {KEY_BYTES} bytes: make one with `head -c {KEY_BYTES} /dev/urandom`")]
+    #[error(
+        "the file of the webhooks' sealing key has another length than {KEY_BYTES} bytes: make one with `head -c {KEY_BYTES} /dev/urandom`"
+    )]
     Length,
     /// A ciphertext of another key or another row, or none at all.
     #[error("what is sealed of a webhook can't be opened: it was sealed with another key, or changed")]
@@ -116,7 +118,11 @@ impl SealingKey {
         let nonce = random::<NONCE_LEN>().ok_or(Error::Seal)?;
         let mut sealed = plain.to_vec();
         self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(label.bytes()), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(label.bytes()),
+                &mut sealed,
+            )
             .map_err(|_| Error::Seal)?;
         sealed.splice(0..0, nonce);
         Ok(sealed)

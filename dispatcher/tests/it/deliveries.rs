@@ -48,16 +48,22 @@ async fn what_a_dag_names_is_told_once_and_says_no_more_than_ids_and_counts() {
         said
     };
     let version = trace_contracts::DatasetVersionId::in_run(run, 0).unwrap();
-    assert_eq!(of("run.finished"), json!({
-        "type": "run.finished", "timestamp": null, "data": {
-            "org": lease.launch.org, "dag": "d", "run": run, "state": "succeeded",
-            "tasks": { "total": 1, "succeeded": 1, "dead": 0 },
-        },
-    }));
-    assert_eq!(of("dataset.published"), json!({
-        "type": "dataset.published", "timestamp": null,
-        "data": { "org": lease.launch.org, "dag": "d", "run": run, "dataset": "out", "version": version },
-    }));
+    assert_eq!(
+        of("run.finished"),
+        json!({
+            "type": "run.finished", "timestamp": null, "data": {
+                "org": lease.launch.org, "dag": "d", "run": run, "state": "succeeded",
+                "tasks": { "total": 1, "succeeded": 1, "dead": 0 },
+            },
+        })
+    );
+    assert_eq!(
+        of("dataset.published"),
+        json!({
+            "type": "dataset.published", "timestamp": null,
+            "data": { "org": lease.launch.org, "dag": "d", "run": run, "dataset": "out", "version": version },
+        })
+    );
 
     let run = test.user(Role::Admin).trigger("d").await.run;
     let lease = test.claim().await.remove(0);
@@ -114,7 +120,10 @@ async fn a_gateway_that_dies_after_sending_leaves_a_delivery_that_is_sent_again_
     assert_eq!(test.report(again.claim, first.delivery, answered(200)).await, "recorded");
     assert_eq!(test.report(again.claim, first.delivery, answered(500)).await, "stale", "it has ended");
     let listed = test.deliveries().await;
-    assert_eq!((listed[0].state, listed[0].tries, listed[0].last_status), (DeliveryState::Delivered, 2, Some(200)));
+    assert_eq!(
+        (listed[0].state, listed[0].tries, listed[0].last_status),
+        (DeliveryState::Delivered, 2, Some(200))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,8 +195,10 @@ async fn what_can_succeed_later_is_tried_so_often_and_then_waits_for_an_admin() 
     let test = TestApp::delivering(Settings { max_tries: 3, rest_after: 100, ..eager() }).await;
     telling(&test, ENDING).await;
     end_runs(&test, "d", 1).await;
-    let ids: BTreeSet<String> =
-        [test.answer_next(503).await, test.answer_next(429).await].into_iter().map(|one| one.message_id).collect();
+    let ids: BTreeSet<String> = [test.answer_next(503).await, test.answer_next(429).await]
+        .into_iter()
+        .map(|one| one.message_id)
+        .collect();
     let (claim, delivery) = test.claim_delivery().await;
     assert_eq!(test.report(claim, delivery.delivery, SendOutcome::NoAnswer).await, "recorded");
     assert_eq!(ids, BTreeSet::from([delivery.message_id]), "the same each time");
@@ -209,10 +220,11 @@ async fn a_receiver_s_retry_after_is_waited_for() {
     let busy = SendOutcome::Answered { status: 429, retry_after_s: Some(600) };
     test.report(claim, delivery.delivery, busy).await;
     assert!(test.claim_deliveries(10).await.deliveries.is_empty());
-    let wait: f64 = sqlx::query_scalar("select extract(epoch from due_at - now())::float8 from due_deliveries")
-        .fetch_one(&test.app.db)
-        .await
-        .unwrap();
+    let wait: f64 =
+        sqlx::query_scalar("select extract(epoch from due_at - now())::float8 from due_deliveries")
+            .fetch_one(&test.app.db)
+            .await
+            .unwrap();
     assert!((500.0..=600.0).contains(&wait), "{wait}");
 }
 
@@ -234,8 +246,9 @@ async fn what_can_not_succeed_is_not_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plane_alone_claims_and_reports_are_bounded() {
     let test = TestApp::start().await;
-    let outcomes: Vec<Value> =
-        (1..=65).map(|n| json!({ "delivery": format!("dl{n}"), "outcome": { "outcome": "no_answer" } })).collect();
+    let outcomes: Vec<Value> = (1..=65)
+        .map(|n| json!({ "delivery": format!("dl{n}"), "outcome": { "outcome": "no_answer" } }))
+        .collect();
     let body = json!({ "claim": trace_contracts::ClaimId::random(), "outcomes": outcomes });
     assert_eq!(test.plane().post("/internal/deliveries/report", &body).await.status(), 400);
     assert_eq!(test.worker().send(Method::POST, "/internal/deliveries/claim").await.status(), 403);

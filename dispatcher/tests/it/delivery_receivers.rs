@@ -2,7 +2,10 @@
 //! keeps others waiting.
 
 use serde_json::json;
-use trace_contracts::{Role, wire::{delivery::SendOutcome, webhook::DeliveryState}};
+use trace_contracts::{
+    Role,
+    wire::{delivery::SendOutcome, webhook::DeliveryState},
+};
 use trace_dispatcher::webhooks::Settings;
 
 use crate::support::{

@@ -32,7 +32,11 @@ async fn a_task_tells_once_by_its_key_over_all_its_attempts() {
     assert_eq!(code(tell(&test, &first, other).await).await, ErrorCode::Conflict);
 
     test.complete(&first, json!({ "outcome": "failed", "reason": "exit", "detail": "" })).await;
-    assert_eq!(code(tell(&test, &first, message.clone()).await).await, ErrorCode::Revoked, "the attempt is over");
+    assert_eq!(
+        code(tell(&test, &first, message.clone()).await).await,
+        ErrorCode::Revoked,
+        "the attempt is over"
+    );
     let second = test.claim().await.remove(0);
     let again = tell(&test, &second, message).await;
     assert_eq!((again.status().as_u16(), again.json::<Value>().await.unwrap()), (200, told));
@@ -69,5 +73,9 @@ async fn a_task_tells_what_its_dag_declares_and_so_much() {
     }
     let one_more = tell(&test, &declared, message("more", json!(1))).await;
     assert_eq!(code(one_more).await, ErrorCode::LimitExceeded);
-    assert_eq!(tell(&test, &declared, message("k1", json!(1))).await.status(), 200, "what was told stays told");
+    assert_eq!(
+        tell(&test, &declared, message("k1", json!(1))).await.status(),
+        200,
+        "what was told stays told"
+    );
 }

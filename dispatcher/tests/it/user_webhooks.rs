@@ -114,7 +114,10 @@ async fn a_dag_is_deployed_once_there_is_a_webhook_that_it_may_reach() {
     let (admin, writer) = (test.user(Role::Admin), test.user(Role::Writer));
     let wrong = mistakes(&writer, TELLING).await;
     assert_eq!(wrong.len(), 4);
-    assert!(wrong[0].starts_with("deliver[0].to: ") && wrong[0].contains("`trace webhooks add ops"), "{wrong:?}");
+    assert!(
+        wrong[0].starts_with("deliver[0].to: ") && wrong[0].contains("`trace webhooks add ops"),
+        "{wrong:?}"
+    );
     add(&test.named("rival_admin", "rival", Role::Admin), "ops", OPS).await;
     assert_eq!(mistakes(&writer, TELLING).await.len(), 4, "another org's webhook is none");
     add(&admin, "ops", OPS).await;
@@ -154,7 +157,9 @@ async fn webhooks_have_one_name_each_and_addresses_that_are_plain() {
     add(&admin, "ops", OPS).await;
     let again = admin.post("/v1/webhooks", &json!({ "name": "ops", "url": OPS })).await;
     assert_eq!(code(again).await, ErrorCode::Conflict);
-    for url in ["http://hooks.example.com/", "https://user:hunter2@example.com/", "https://example.com/ hunter2"] {
+    for url in
+        ["http://hooks.example.com/", "https://user:hunter2@example.com/", "https://example.com/ hunter2"]
+    {
         let refused = problem(admin.post("/v1/webhooks", &json!({ "name": "x", "url": url })).await).await;
         assert_eq!(refused.code, ErrorCode::BadRequest);
         assert!(!refused.detail.contains("hunter2"), "{}", refused.detail);
@@ -177,7 +182,8 @@ async fn what_is_due_to_a_removed_webhook_is_given_up_and_a_new_one_of_its_name_
     let ends: Vec<(String, String)> =
         sqlx::query_as("select state, reason from delivery_ends").fetch_all(&test.app.db).await.unwrap();
     assert_eq!(ends, vec![("dead".to_owned(), "the webhook was removed".to_owned()); 2]);
-    let keys: i64 = sqlx::query_scalar("select count(*) from webhook_keys").fetch_one(&test.app.db).await.unwrap();
+    let keys: i64 =
+        sqlx::query_scalar("select count(*) from webhook_keys").fetch_one(&test.app.db).await.unwrap();
     assert_eq!(keys, 0);
     let added = add(&admin, "ops", OPS).await;
     end_runs(&test, "d", 1).await;

@@ -188,7 +188,8 @@ impl Courier {
         let answered = timeout_at(begun + within, sending).await.unwrap_or(Err(Unanswered::Silence));
         let (outcome, told) = match answered {
             Ok(answer) => {
-                let outcome = SendOutcome::Answered { status: answer.status, retry_after_s: answer.retry_after_s };
+                let outcome =
+                    SendOutcome::Answered { status: answer.status, retry_after_s: answer.retry_after_s };
                 (outcome, json!(answer.status))
             }
             Err(unanswered) => {

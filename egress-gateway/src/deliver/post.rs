@@ -32,10 +32,7 @@ pub(super) async fn post(
     // Dropped with this function, and the connection with it.
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let answer = sender.send_request(request(delivery)?).await?;
-    Ok(Answer {
-        status: answer.status().as_u16(),
-        retry_after_s: retry_after(answer.headers(), Utc::now()),
-    })
+    Ok(Answer { status: answer.status().as_u16(), retry_after_s: retry_after(answer.headers(), Utc::now()) })
 }
 
 fn request(delivery: &OutgoingDelivery) -> Result<Request<String>, http::Error> {

@@ -174,7 +174,10 @@ async fn what_can_not_be_audited_is_not_sent() {
     platform.due(delivery(2, &format!("https://{}/200", receiver.address)));
     assert_eq!(platform.reported(DeliveryId::from_db(2)).await, answered(200));
     assert_eq!(platform.reports(), [DeliveryId::from_db(2)], "nothing is said of what was not sent");
-    let ids: Vec<String> =
-        receiver.received().iter().map(|one| one.headers["webhook-id"].to_str().unwrap().to_owned()).collect();
+    let ids: Vec<String> = receiver
+        .received()
+        .iter()
+        .map(|one| one.headers["webhook-id"].to_str().unwrap().to_owned())
+        .collect();
     assert_eq!(ids, ["msg_2"]);
 }

@@ -223,7 +223,8 @@ impl Platform {
     pub async fn reported(&self, delivery: DeliveryId) -> SendOutcome {
         loop {
             let changed = self.dispatcher.changed.notified();
-            let found = self.dispatcher.reported.lock().unwrap().iter().find(|one| one.delivery == delivery).copied();
+            let found =
+                self.dispatcher.reported.lock().unwrap().iter().find(|one| one.delivery == delivery).copied();
             if let Some(one) = found {
                 return one.outcome;
             }

@@ -102,9 +102,7 @@ async fn answer(request: Request, heard: Arc<Mutex<Vec<Received>>>) -> Response<
     let answer = Response::builder();
     match parts.uri.path() {
         "/forever" => std::future::pending().await,
-        "/endless" => {
-            answer.body(Body::new(Endless)).unwrap()
-        }
+        "/endless" => answer.body(Body::new(Endless)).unwrap(),
         "/headers" => answer.header("x-large", "x".repeat(64 * 1024)).body(Body::empty()).unwrap(),
         "/302" => answer.status(302).header("location", "/200").body(Body::empty()).unwrap(),
         "/429" => answer.status(429).header("retry-after", "120").body(Body::empty()).unwrap(),

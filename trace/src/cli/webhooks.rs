@@ -4,7 +4,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use trace_contracts::{
     DeliveryId, Name, WebhookUrl,
     wire::webhook::{
-        DeliveryInfo, DeliveryState, RedriveRequest, RotateRequest, WebhookInfo, WebhookKeyReply, WebhookRequest,
+        DeliveryInfo, DeliveryState, RedriveRequest, RotateRequest, WebhookInfo, WebhookKeyReply,
+        WebhookRequest,
     },
 };
 

@@ -3,8 +3,8 @@
 use trace_contracts::{
     Name,
     wire::webhook::{
-        DeliveryInfo, DeliveryState, RedriveReply, RedriveRequest, RotateRequest, WebhookInfo, WebhookKeyReply,
-        WebhookRequest,
+        DeliveryInfo, DeliveryState, RedriveReply, RedriveRequest, RotateRequest, WebhookInfo,
+        WebhookKeyReply, WebhookRequest,
     },
 };
 

@@ -37,7 +37,8 @@ impl Platform {
         let (policy_file, ca_file) = (folder.path().join("egress.json"), folder.path().join("ca.pem"));
         fs::write(&policy_file, policy).unwrap();
         fs::write(&ca_file, authorities).unwrap();
-        let files = ["--egress-policy", policy_file.to_str().unwrap(), "--egress-ca", ca_file.to_str().unwrap()];
+        let files =
+            ["--egress-policy", policy_file.to_str().unwrap(), "--egress-ca", ca_file.to_str().unwrap()];
         Self::in_folder(folder, &files)
     }
 

@@ -10,8 +10,8 @@ use serde_json::json;
 use trace_contracts::{
     DeliveryId, ErrorCode, Name,
     wire::webhook::{
-        DeliveryInfo, DeliveryState, RedriveReply, RedriveRequest, RotateRequest, WebhookInfo, WebhookKeyReply,
-        WebhookRequest,
+        DeliveryInfo, DeliveryState, RedriveReply, RedriveRequest, RotateRequest, WebhookInfo,
+        WebhookKeyReply, WebhookRequest,
     },
 };
 use trace_plane::{Body, Refusal, Reply};
@@ -85,7 +85,8 @@ pub(super) async fn rotate(
     let overlap = request.overlap_seconds.unwrap_or(registry::OVERLAP_SECONDS);
     if overlap > registry::MAX_OVERLAP_SECONDS {
         let most = registry::MAX_OVERLAP_SECONDS;
-        let detail = format!("`overlap_seconds` is at most {most}, a week: a key that leaked signs for as long");
+        let detail =
+            format!("`overlap_seconds` is at most {most}, a week: a key that leaked signs for as long");
         return Err(Refusal::new(ErrorCode::BadRequest, detail));
     }
     let mut tx = app.db.begin().await.map_err(database)?;
@@ -145,15 +146,19 @@ pub(super) async fn redrive(
     Body(request): Body<RedriveRequest>,
 ) -> Reply<Json<RedriveReply>> {
     if request.deliveries.as_ref().is_some_and(|deliveries| deliveries.len() > REDRIVEN) {
-        return Err(Refusal::new(ErrorCode::BadRequest, format!("name at most {REDRIVEN} deliveries at once")));
+        return Err(Refusal::new(
+            ErrorCode::BadRequest,
+            format!("name at most {REDRIVEN} deliveries at once"),
+        ));
     }
     let only: Option<Vec<i64>> =
         request.deliveries.as_ref().map(|deliveries| deliveries.iter().map(|one| one.get()).collect());
     let mut tx = app.db.begin().await.map_err(database)?;
     registry::find(&mut tx, permit.org(), &name).await?;
     let most = i64::try_from(REDRIVEN).unwrap_or(i64::MAX);
-    let redriven =
-        db::deliveries::redrive(&mut tx, &name, permit.org(), only.as_deref(), most).await.map_err(database)?;
+    let redriven = db::deliveries::redrive(&mut tx, &name, permit.org(), only.as_deref(), most)
+        .await
+        .map_err(database)?;
     audit::record(&mut tx, &permit, &name, json!({ "redriven": redriven })).await.map_err(database)?;
     db::notify::send(&mut tx, Channel::Deliveries).await.map_err(database)?;
     tx.commit().await.map_err(database)?;
