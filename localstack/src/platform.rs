@@ -273,6 +273,7 @@ fn config(database: &str, folder: &Path, options: Options) -> anyhow::Result<Con
         keys: Keys { platform_org: Some("main".parse()?), ..options.keys },
         credentials: credentials::Source::None,
         egress: trace_dispatcher::config::Egress::None,
+        webhooks: trace_dispatcher::webhooks::Settings::default(),
         wake_ups: options.wake_ups,
         limits: Limits { lease_ms: options.lease_ms.unwrap_or(600_000), ..Limits::default() },
     })

@@ -26,7 +26,8 @@ use trace_contracts::{
     },
 };
 use trace_plane::{
-    Backoff, PlaneClient, Reply, Retrying,
+    Backoff, PlaneClient, Reply,
+    backoff::Retrying,
     tls::{Dialler, TrustError},
 };
 

@@ -191,7 +191,8 @@ impl Parts<'_> {
         let Workshop { shim, template, .. } = self.workshop;
         let disk = self.disks[&Target::Postgres].path();
         let dials = &self.dials[&Target::Postgres];
-        let (server, process) = template.start(disk, trace_ports::reserve(), (shim, dials), self.log("postgres"))?;
+        let (server, process) =
+            template.start(disk, trace_ports::reserve(), (shim, dials), self.log("postgres"))?;
         self.processes.insert(Target::Postgres, process);
         let mut connection = until("PostgreSQL starts", START, async || server.connect().await.ok()).await?;
         sqlx::query("select pg_create_logical_replication_slot($1, 'test_decoding')")
