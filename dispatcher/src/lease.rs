@@ -14,7 +14,6 @@ use std::{
     ops::Deref,
 };
 
-use chrono::Utc;
 use sqlx::PgConnection;
 use trace_contracts::{AttemptId, DatasetVersionId, OrgId, RunId, TaskId, wire::user::RunState};
 
@@ -31,12 +30,13 @@ use crate::{
         ready::{Again, Due},
         runs::{LockedRow, OrgLimit, Progress},
     },
-    facts::{FactCache, FactsByRun, Kind, RunFacts},
+    facts::{FactCache, FactsByRun, Kind},
     queue::WakeUps,
     slots::{self, Gate},
     task::Core,
-    webhooks::notice::{self, Event},
 };
+
+mod tell;
 
 /// A lease that this transaction has locked and that its holder may end. Once it is ended, the
 /// value is used up.
@@ -314,31 +314,6 @@ impl<'t> Fenced<'t> {
         if let Some(locked) = self.runs.get_mut(&run) {
             change(&mut locked.now);
         }
-    }
-
-    /// Has an event of a locked run told to the webhooks that its DAG names; written when the transaction is
-    /// settled, so that the delivery is there if and only if the event is.
-    ///
-    /// # Errors
-    /// When the event is of what the DAG does not list.
-    pub fn tell(&mut self, run: &RunFacts, event: Event<'_>) -> Result<(), db::Error> {
-        self.notices.extend(notice::of(run, event, Utc::now())?);
-        Ok(())
-    }
-
-    /// Tells of the runs that end with this transaction. Their facts are remembered, as those of every run that
-    /// something is done for.
-    async fn tell_finished(&mut self) -> Result<(), db::Error> {
-        let ended = self.runs.iter().filter(|(_, locked)| notice::has_finished(&locked.before, &locked.now));
-        let ended: Vec<(RunId, Progress)> = ended.map(|(run, locked)| (*run, locked.now)).collect();
-        if ended.is_empty() {
-            return Ok(());
-        }
-        let facts = self.facts.of(self.conn, &ended.iter().map(|(run, _)| *run).collect()).await?;
-        for (run, progress) in ended {
-            self.tell(&facts[&run], Event::RunFinished(progress))?;
-        }
-        Ok(())
     }
 
     /// Finishes runs that have nothing left to do, writes what changed of runs, makes ready what is due

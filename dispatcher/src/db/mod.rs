@@ -10,6 +10,7 @@ pub mod commits;
 pub mod dags;
 pub mod datasets;
 pub mod deliveries;
+pub mod delivery_claims;
 pub mod due;
 pub mod egress;
 pub mod fences;

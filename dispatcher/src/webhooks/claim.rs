@@ -23,7 +23,7 @@ use crate::{
     config::Egress,
     db::{
         self,
-        deliveries::{Claimed, Claiming, End, Standing},
+        delivery_claims::{Claimed, Claiming, End, Standing},
         webhooks::KeyRow,
     },
     egress::{Policies, Policy},
@@ -48,10 +48,10 @@ pub async fn claim(
         holds: settings.claim(),
         fingerprint: seal.fingerprint(),
     };
-    if db::deliveries::claim(tx, claiming).await? == 0 {
+    if db::delivery_claims::claim(tx, claiming).await? == 0 {
         return Ok(Vec::new());
     }
-    let claimed = db::deliveries::claimed(tx, request.claim).await?;
+    let claimed = db::delivery_claims::claimed(tx, request.claim).await?;
     let policies = policies(tx, &claimed).await?;
     let keys = keys(tx, &claimed).await?;
     let (mut outgoing, mut ends, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ pub async fn claim(
         }
     }
     if !ends.is_empty() {
-        db::deliveries::end(tx, &ends).await?;
+        db::delivery_claims::end(tx, &ends).await?;
         db::audit::append(tx, &refusals).await?;
     }
     Ok(outgoing)

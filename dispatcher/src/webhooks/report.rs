@@ -22,7 +22,7 @@ use super::{
 };
 use crate::db::{
     self,
-    deliveries::{Again, End, Sent},
+    delivery_claims::{Again, End, Sent},
     webhooks::Rest,
 };
 
@@ -44,7 +44,7 @@ pub async fn report(
     request: &DeliveryReportRequest,
 ) -> Result<Vec<ReportVerdict>, db::Error> {
     let ids: Vec<i64> = request.outcomes.iter().map(|one| one.delivery.get()).collect();
-    let held = db::deliveries::hold(tx, request.claim, &ids).await?;
+    let held = db::delivery_claims::hold(tx, request.claim, &ids).await?;
     let mut held: HashMap<DeliveryId, Sent> = held.into_iter().map(|sent| (sent.delivery, sent)).collect();
     let (mut ends, mut again) = (Vec::new(), Vec::new());
     let mut fared: BTreeMap<i64, Fared> = BTreeMap::new();
@@ -72,10 +72,10 @@ pub async fn report(
         }
     }
     if !ends.is_empty() {
-        db::deliveries::end(tx, &ends).await?;
+        db::delivery_claims::end(tx, &ends).await?;
     }
     if !again.is_empty() {
-        db::deliveries::again(tx, &again).await?;
+        db::delivery_claims::again(tx, &again).await?;
     }
     note(tx, settings, &fared).await?;
     Ok(verdicts)

@@ -31,10 +31,11 @@ use trace_plane::{
     tls::{Dialler, TrustError},
 };
 
+use self::post::Answer;
 use crate::{
     audit::Facts,
     dial::{dial, wait_until},
-    policy::Rule,
+    policy::{Rule, Vetted},
     proxy::Core,
 };
 
@@ -180,30 +181,38 @@ impl Courier {
         let addresses = vetted.addresses().iter().map(std::net::SocketAddr::ip).collect();
         let mut facts = Facts { addresses, ..Facts::default() };
         self.core.auditor.decided(entry(delivery, "delivery.send", &facts)).await?;
-        let sending = async {
-            let (stream, address) = dial(&vetted, reach).await.map_err(Unanswered::Rule)?;
-            facts.addresses = vec![address.ip()];
-            let stream = self.tls.to(&host(&destination.host))?.connect(stream).await?;
-            post::post(stream, delivery).await
-        };
-        let answered = timeout_at(begun + within, sending).await.unwrap_or(Err(Unanswered::Silence));
-        let (outcome, told) = match answered {
-            Ok(answer) => {
-                let outcome =
-                    SendOutcome::Answered { status: answer.status, retry_after_s: answer.retry_after_s };
-                (outcome, json!(answer.status))
-            }
+        let exchange = self.exchange(&vetted, reach, delivery, &mut facts);
+        let answered = timeout_at(begun + within, exchange).await.unwrap_or(Err(Unanswered::Silence));
+        let told = match &answered {
+            Ok(answer) => json!(answer.status),
             Err(unanswered) => {
                 tracing::debug!(delivery = %delivery.delivery, error = %unanswered, "a delivery was not answered");
-                (SendOutcome::NoAnswer, json!(unanswered.outcome()))
+                json!(unanswered.outcome())
             }
         };
         self.core.auditor.came_to(sent(delivery, &facts, begun.elapsed(), told));
-        if outcome == SendOutcome::NoAnswer {
-            // Closed, filtered and private are told at the same moment.
-            wait_until(reach).await;
+        match answered {
+            Ok(Answer { status, retry_after_s }) => Ok(SendOutcome::Answered { status, retry_after_s }),
+            Err(_) => {
+                // Closed, filtered and private are told at the same moment.
+                wait_until(reach).await;
+                Ok(SendOutcome::NoAnswer)
+            }
         }
-        Ok(outcome)
+    }
+
+    /// Dials a vetted address, has its host prove itself, and sends.
+    async fn exchange(
+        &self,
+        vetted: &Vetted,
+        reach: Instant,
+        delivery: &OutgoingDelivery,
+        facts: &mut Facts,
+    ) -> Result<Answer, Unanswered> {
+        let (stream, address) = dial(vetted, reach).await.map_err(Unanswered::Rule)?;
+        facts.addresses = vec![address.ip()];
+        let connector = self.tls.to(&host(&vetted.destination().host))?;
+        post::post(connector.connect(stream).await?, delivery).await
     }
 }
 

@@ -58,7 +58,7 @@ async fn claim_once(app: &App, request: &DeliveryClaimRequest) -> Reply<Vec<Outg
 
 async fn next_look(app: &App) -> Reply<Instant> {
     let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
-    let due = db::deliveries::next_due(&mut conn).await?;
+    let due = db::delivery_claims::next_due(&mut conn).await?;
     let wait = due.map_or(Duration::MAX, |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default());
     let wait = wait.clamp(MIN_PAUSE, Duration::from_millis(limit::WAIT_MS));
     Ok(Instant::now() + wait)
