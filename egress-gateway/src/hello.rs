@@ -8,6 +8,7 @@ use std::io::Cursor;
 use rustls::server::Acceptor;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
 use trace_contracts::Host;
+use trace_controls::{Protection, stands};
 
 use crate::policy::Rule;
 
@@ -31,6 +32,9 @@ pub(crate) async fn receive(
     host: &Host,
     until: Instant,
 ) -> Result<Vec<u8>, Rule> {
+    if !stands(Protection::TunnelHello) {
+        return Ok(read);
+    }
     let mut acceptor = Acceptor::default();
     let mut seen = 0;
     loop {

@@ -48,6 +48,9 @@ pub(super) struct Up {
     /// not; without it, public addresses alone (see docs/egress.md)
     #[arg(long, value_name = "FILE")]
     egress_policy: Option<PathBuf>,
+    /// A DNS server that the egress gateway asks instead of those of /etc/resolv.conf; may be repeated
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    egress_dns: Vec<SocketAddr>,
 }
 
 impl Up {
@@ -58,6 +61,7 @@ impl Up {
             orgs: self.orgs,
             slots: self.slots,
             egress_policy: self.egress_policy,
+            egress_dns: self.egress_dns,
         };
         Ok(up::run(options).await?)
     }

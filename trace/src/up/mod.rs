@@ -46,6 +46,8 @@ pub struct Options {
     pub slots: Option<NonZeroU32>,
     /// The operator's file of the egress gateway: what it may reach beside public addresses, and what not.
     pub egress_policy: Option<PathBuf>,
+    /// Who resolves names for the egress gateway; those of `/etc/resolv.conf` where there are none.
+    pub egress_dns: Vec<SocketAddr>,
 }
 
 /// Why there is no platform, or none any more.

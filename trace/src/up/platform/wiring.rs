@@ -126,7 +126,7 @@ pub(super) fn egress_gateway(
         ca_file: None,
         capability_root: None,
         policy: options.egress_policy.clone(),
-        dns_servers: Vec::new(),
+        dns_servers: options.egress_dns.clone(),
         limits: Limits::default(),
     }
 }
