@@ -56,11 +56,8 @@ fn crowd(scene: &Scene<'_>, vectors: &[&str]) -> anyhow::Result<[Job; 2]> {
 
 /// The tables of the other attacks, and the job that reads them.
 fn readers(scene: &Scene<'_>, read: &[&str]) -> anyhow::Result<Vec<Job>> {
-    let mut jobs = vec![
-        table(scene, "plain", "")?,
-        table(scene, "people", "")?,
-        table(scene, "pinned", AFTER_SECRET)?,
-    ];
+    let mut jobs =
+        vec![table(scene, "plain", "")?, table(scene, "people", "")?, table(scene, "pinned", AFTER_SECRET)?];
     let mut inputs = INPUTS.to_owned();
     for forged in read.iter().filter(|name| name.starts_with(FORGED)) {
         let name = forged.replace('-', "_");

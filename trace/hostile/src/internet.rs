@@ -129,5 +129,9 @@ fn asked_bytes(head: &str) -> Option<usize> {
 
 /// The port of an address such as `http://127.0.0.1:7001`.
 pub fn port_of(address: &str) -> anyhow::Result<u16> {
-    address.rsplit(':').next().and_then(|port| port.parse().ok()).with_context(|| format!("the port of {address}"))
+    address
+        .rsplit(':')
+        .next()
+        .and_then(|port| port.parse().ok())
+        .with_context(|| format!("the port of {address}"))
 }

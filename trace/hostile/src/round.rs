@@ -91,12 +91,7 @@ pub fn reading(scene: &Scene<'_>, vectors: &[&str], seconds: u32) -> anyhow::Res
 }
 
 /// The same, with targets besides.
-pub fn knowing(
-    scene: &Scene<'_>,
-    vectors: &[&str],
-    seconds: u32,
-    targets: Value,
-) -> anyhow::Result<Vec<u8>> {
+pub fn knowing(scene: &Scene<'_>, vectors: &[&str], seconds: u32, targets: Value) -> anyhow::Result<Vec<u8>> {
     order(scene, json!({ "vectors": vectors, "alone": false, "seconds": seconds }), targets)
 }
 

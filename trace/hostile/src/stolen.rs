@@ -137,13 +137,7 @@ async fn used(scene: Scene<'_>, name: &str, end: End, at: At) -> anyhow::Result<
 }
 
 /// Starts a task that prints what it has.
-async fn start(
-    scene: &Scene<'_>,
-    client: &Client,
-    name: &str,
-    end: End,
-    at: At,
-) -> anyhow::Result<RunId> {
+async fn start(scene: &Scene<'_>, client: &Client, name: &str, end: End, at: At) -> anyhow::Result<RunId> {
     let then = match end {
         End::Lives | End::Cancelled => "stay",
         End::Completed => "succeed",

@@ -68,8 +68,6 @@ def alias_of_private(world):
 
 @vector("egress-without-grant")
 def without_grant(world):
-    if PROXY in os.environ:
-        raise RuntimeError("this task has a grant")
     with socket.create_connection(ADDRESS, timeout=20) as sock:
         sock.sendall(b"GET http://out.example.com/ HTTP/1.1\r\nHost: out.example.com\r\nConnection: close\r\n\r\n")
         return f"a proxy answered {received(sock)[:80]!r}"
@@ -245,7 +243,6 @@ def raw(request):
     """Sends this as it is, and answers (status, body)."""
     with socket.create_connection(ADDRESS, timeout=20) as sock:
         sock.sendall(request.encode())
-        sock.shutdown(socket.SHUT_WR)
         answer = http.client.HTTPResponse(sock)
         answer.begin()
         return answer.status, answer.read()

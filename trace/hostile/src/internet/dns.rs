@@ -65,14 +65,19 @@ fn names(outside: Ipv4Addr, private: Ipv4Addr) -> HashMap<String, Said> {
         ("chain.example.com".to_owned(), Said::Alias("c1.example.com".to_owned())),
         at(&format!("c{CHAIN}.example.com"), &[outside]),
     ]);
-    names.extend((1..CHAIN).map(|one| {
-        (format!("c{one}.example.com"), Said::Alias(format!("c{}.example.com", one + 1)))
-    }));
+    names.extend(
+        (1..CHAIN)
+            .map(|one| (format!("c{one}.example.com"), Said::Alias(format!("c{}.example.com", one + 1)))),
+    );
     names
 }
 
 /// The answer to a question; none to what is no question.
-fn answer(question: &[u8], names: &HashMap<String, Said>, asked: &mut HashMap<String, usize>) -> Option<Vec<u8>> {
+fn answer(
+    question: &[u8],
+    names: &HashMap<String, Said>,
+    asked: &mut HashMap<String, usize>,
+) -> Option<Vec<u8>> {
     let (mut name, end) = name(question)?;
     let kind = u16::from_be_bytes(question.get(end..end + 2)?.try_into().ok()?);
     let mut records = Vec::new();
