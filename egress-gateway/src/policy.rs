@@ -17,6 +17,7 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use trace_contracts::{Destination, Host, HostName};
+use trace_controls::{Protection, stands};
 
 pub use self::{
     file::File,
@@ -146,7 +147,7 @@ impl Policy {
             Host::Address(address) => return Ok(Admitted::Address(*address)),
             Host::Name(name) => name,
         };
-        if names::is_metadata(name) {
+        if stands(Protection::CloudMetadata) && names::is_metadata(name) {
             return Err(Rule::CloudMetadata);
         }
         if self.0.deny.has_host(name) {
@@ -198,13 +199,14 @@ impl Policy {
     fn judge(&self, address: IpAddr) -> Result<Permission, Rule> {
         let embedded = embedded::ipv4(address);
         let seen = || std::iter::once(address).chain(embedded.iter().copied().map(IpAddr::V4));
-        if seen().any(is_metadata) {
+        if stands(Protection::CloudMetadata) && seen().any(is_metadata) {
             return Err(Rule::CloudMetadata);
         }
         if seen().any(|address| contains(&self.0.deny.networks, address)) {
             return Err(Rule::DeniedNetwork);
         }
-        let Some(block) = registry::special(address) else { return Ok(Permission::Public) };
+        let block = registry::special(address).filter(|_| stands(Protection::PublicAddresses));
+        let Some(block) = block else { return Ok(Permission::Public) };
         if !contains(&self.0.allow_private.networks, address) {
             return Err(Rule::Special(block));
         }

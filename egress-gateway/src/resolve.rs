@@ -15,11 +15,12 @@ use hickory_resolver::{
     system_conf::read_system_conf,
 };
 use trace_contracts::HostName;
+use trace_controls::{Protection, limited};
 
 use crate::policy::Rule;
 
 /// Aliases (CNAME) from a name to its addresses, at most.
-const MAX_ALIASES: usize = 8;
+const MAX_ALIASES: u64 = 8;
 /// Answers are believed for this long, however long their servers say.
 const MAX_TTL: Duration = Duration::from_secs(60);
 /// That there is no such name is believed for this long.
@@ -142,7 +143,7 @@ fn read(name: &Name, answer: Result<Lookup, NetError>) -> Result<Vec<IpAddr>, Ru
         _ => None,
     }) {
         aliases += 1;
-        if aliases > MAX_ALIASES {
+        if aliases > limited(Protection::AliasBound, MAX_ALIASES) {
             return Err(Rule::LongAliasChain);
         }
         owner = next;

@@ -109,6 +109,28 @@ pub enum Protection {
     SignedHeaders,
     /// An input with hidden rows or columns yields no object credentials.
     FilteredObjects,
+    /// Folders of inputs that no session holds are never put together into one above them.
+    NarrowFolders,
+    /// Code that is granted no destination finds no proxy.
+    WayOut,
+    /// The proxy of a sandbox shows the attempt's own token and no other.
+    OwnToken,
+    /// A destination is reached only if the capability grants it.
+    EgressGrants,
+    /// Bytes and requests of a grant are bounded.
+    EgressBudget,
+    /// What is not on the public Internet is not dialled.
+    PublicAddresses,
+    /// Cloud metadata services are not reached, whatever a policy allows.
+    CloudMetadata,
+    /// Aliases of names are followed so far and no further.
+    AliasBound,
+    /// A tunnel begins with TLS for the host that it was opened for.
+    TunnelHello,
+    /// A `Host` header that names another host than the address is refused.
+    HostChecked,
+    /// The `Host` header that goes out is written from the address.
+    HostWritten,
 }
 
 /// How many times larger a limit is while its protection is off: an attack stops slightly past the limit.

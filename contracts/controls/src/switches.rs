@@ -15,7 +15,7 @@ use crate::Protection::{self, *};
 pub const VARIABLE: &str = "TRACE_UNSAFE_CONTROLS";
 
 /// Every protection with its name. The prefix is long enough to be searched for in a binary.
-const NAMES: [(Protection, &str); 50] = [
+const NAMES: [(Protection, &str); 61] = [
     (Seccomp, "unsafe-control:seccomp"),
     (Landlock, "unsafe-control:landlock"),
     (NetworkNamespace, "unsafe-control:network-namespace"),
@@ -66,6 +66,17 @@ const NAMES: [(Protection, &str); 50] = [
     (RequestForm, "unsafe-control:request-form"),
     (SignedHeaders, "unsafe-control:signed-headers"),
     (FilteredObjects, "unsafe-control:filtered-objects"),
+    (NarrowFolders, "unsafe-control:narrow-folders"),
+    (WayOut, "unsafe-control:way-out"),
+    (OwnToken, "unsafe-control:own-token"),
+    (EgressGrants, "unsafe-control:egress-grants"),
+    (EgressBudget, "unsafe-control:egress-budget"),
+    (PublicAddresses, "unsafe-control:public-addresses"),
+    (CloudMetadata, "unsafe-control:cloud-metadata"),
+    (AliasBound, "unsafe-control:alias-bound"),
+    (TunnelHello, "unsafe-control:tunnel-hello"),
+    (HostChecked, "unsafe-control:host-checked"),
+    (HostWritten, "unsafe-control:host-written"),
 ];
 
 /// How every switch's name starts.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use trace_contracts::S3Prefix;
+use trace_controls::{Protection, stands};
 
 use super::{
     arn::{Partition, StoreNames},
@@ -49,7 +50,7 @@ pub(super) fn pack(store: &StoreNames, own: SessionPolicy, inputs: BTreeSet<S3Pr
         }
         let mut another = Open { read: Vec::new(), write: Vec::new(), chars: empty };
         if open.len() < MAX_SESSIONS && fits(&&mut another) {
-            another.add(partition, chars, input);
+            another.add(partition, chars, narrow(input));
             open.push(another);
         } else {
             left.insert(input);
@@ -57,6 +58,15 @@ pub(super) fn pack(store: &StoreNames, own: SessionPolicy, inputs: BTreeSet<S3Pr
     }
     let sessions = open.into_iter().map(|session| session.close(store)).collect();
     Some(Packed { sessions, left })
+}
+
+/// Always the folder itself. Room is never made by the folder of the whole run, in which others write too.
+fn narrow(input: S3Prefix) -> S3Prefix {
+    if stands(Protection::NarrowFolders) {
+        return input;
+    }
+    let run = input.key_prefix().split_inclusive('/').take(3).collect::<String>();
+    format!("s3://{}/{run}", input.bucket()).parse().unwrap_or(input)
 }
 
 impl Open {

@@ -8,6 +8,7 @@ use std::sync::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header::HOST, request::Parts};
 use hyper::body::Incoming;
 use trace_contracts::Destination;
+use trace_controls::{Protection, stands};
 use trace_plane::{Refusal, Reply};
 
 use super::{
@@ -120,7 +121,8 @@ fn rewrite(parts: &mut Parts, destination: &Destination) {
     };
     parts.version = Version::HTTP_11;
     headers::strip(&mut parts.headers);
-    if let Ok(host) = HeaderValue::from_str(&target::host_header(destination)) {
+    let host = HeaderValue::from_str(&target::host_header(destination));
+    if let (Ok(host), true) = (host, stands(Protection::HostWritten)) {
         parts.headers.insert(HOST, host);
     }
 }

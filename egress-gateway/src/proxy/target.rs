@@ -2,6 +2,7 @@
 
 use http::{Uri, header::HOST, request::Parts, uri::Scheme};
 use trace_contracts::Destination;
+use trace_controls::{Protection, stands};
 
 use crate::policy::{Malformed, Rule};
 
@@ -26,6 +27,7 @@ pub(super) fn of_request(parts: &Parts) -> Result<Destination, Rule> {
     let mut hosts = parts.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) => Ok(destination),
+        _ if !stands(Protection::HostChecked) => Ok(destination),
         (Some(host), None)
             if host.to_str().ok().and_then(|host| read(host).ok()).as_ref() == Some(&destination) =>
         {

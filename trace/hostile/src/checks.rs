@@ -14,11 +14,12 @@ use crate::{
 /// The page with the table.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hostile.md");
 /// What an ordinary build makes; those that are there are searched.
-const ORDINARY: [&str; 7] = [
+const ORDINARY: [&str; 8] = [
     "trace",
     "dispatcher",
     "worker-wrapper",
     "query-service",
+    "egress-gateway",
     "trace-operator",
     "trace-udf-native",
     "trace-chaos",
@@ -60,9 +61,8 @@ fn only_the_right_denial_is_one() -> anyhow::Result<()> {
 fn names_agree(vectors: &[Vector]) -> anyhow::Result<()> {
     let names: BTreeSet<&str> = vectors.iter().map(|vector| vector.name).collect();
     ensure!(names.len() == vectors.len(), "two vectors have one name");
-    let is_python =
-        |vector: &&Vector| matches!(vector.attack, Attack::Shared | Attack::Reader | Attack::Alone(_));
-    let listed: BTreeSet<&str> = vectors.iter().filter(is_python).map(|vector| vector.name).collect();
+    let python = vectors.iter().filter(|vector| vector.attack.is_python());
+    let listed: BTreeSet<&str> = python.map(|vector| vector.name).collect();
     let sources = bundles::sources()?;
     let registered: BTreeSet<&str> = sources
         .iter()

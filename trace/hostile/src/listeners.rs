@@ -19,6 +19,8 @@ pub struct Listeners {
     pub workers: String,
     /// The object store.
     pub objects: String,
+    /// The egress gateway.
+    pub gateway: String,
 }
 
 impl Listeners {
@@ -43,8 +45,21 @@ impl Listeners {
             queries: find("queries", Method::POST, "/v1/task/query", asks).await?,
             workers: find("workers", Method::POST, "/internal/heartbeat", asks).await?,
             objects: find("objects", Method::GET, "/trace/x", StatusCode::FORBIDDEN).await?,
+            gateway: gateway(&http, &ports).await?,
         })
     }
+}
+
+/// The one that says what it is to whoever asks it for a page.
+async fn gateway(http: &Client, ports: &[u16]) -> anyhow::Result<String> {
+    for port in ports {
+        let base = format!("http://127.0.0.1:{port}");
+        let Ok(answer) = http.get(format!("{base}/")).send().await else { continue };
+        if answer.text().await.is_ok_and(|text| text.contains("this is a proxy")) {
+            return Ok(base);
+        }
+    }
+    anyhow::bail!("none of {ports:?} is that of the egress gateway")
 }
 
 /// The ports that a process listens on.

@@ -59,6 +59,7 @@ impl Platform {
         let mut up = Command::new(program)
             .args(["up", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data)
+            .args(world.internet().arguments())
             .args(ORGS.iter().flat_map(|org| ["--org", org]))
             .env("HOSTILE_SECRET", world.secret())
             .env_remove("TRACE_URL")

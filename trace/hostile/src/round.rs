@@ -39,6 +39,8 @@ pub struct Job {
     pub resources: String,
     /// As in the DAG file.
     pub timeout: String,
+    /// Whole lines of the DAG file besides.
+    pub more: String,
 }
 
 /// How a task ended.
@@ -80,22 +82,30 @@ impl End {
 
 /// The bundle of a task that tries these vectors.
 pub fn attacking(scene: &Scene<'_>, vectors: &[&str], alone: bool) -> anyhow::Result<Vec<u8>> {
-    order(scene, json!({ "vectors": vectors, "alone": alone, "seconds": 8 }))
+    order(scene, json!({ "vectors": vectors, "alone": alone, "seconds": 8 }), Value::Null)
 }
 
 /// The bundle of a task that tries these vectors one after the other, each for so many seconds.
 pub fn reading(scene: &Scene<'_>, vectors: &[&str], seconds: u32) -> anyhow::Result<Vec<u8>> {
-    order(scene, json!({ "vectors": vectors, "alone": false, "seconds": seconds }))
+    knowing(scene, vectors, seconds, Value::Null)
+}
+
+/// The same, with targets besides.
+pub fn knowing(scene: &Scene<'_>, vectors: &[&str], seconds: u32, targets: Value) -> anyhow::Result<Vec<u8>> {
+    order(scene, json!({ "vectors": vectors, "alone": false, "seconds": seconds }), targets)
 }
 
 /// The bundle of a task that attacks nothing: `then` is a function of the UDF and its arguments.
 pub fn then(scene: &Scene<'_>, then: &[&str]) -> anyhow::Result<Vec<u8>> {
-    order(scene, json!({ "then": then }))
+    order(scene, json!({ "then": then }), Value::Null)
 }
 
-fn order(scene: &Scene<'_>, mut order: Value) -> anyhow::Result<Vec<u8>> {
+fn order(scene: &Scene<'_>, mut order: Value, more: Value) -> anyhow::Result<Vec<u8>> {
     let mut targets = scene.world.targets();
     scene.platform.add_targets(&mut targets)?;
+    for (name, target) in more.as_object().into_iter().flatten() {
+        targets[name] = target.clone();
+    }
     order["planted"] = scene.planted.into();
     order["targets"] = targets;
     bundles::python(&order.to_string())
@@ -108,10 +118,10 @@ pub async fn run(scene: &Scene<'_>, name: &str, jobs: Vec<Job>) -> anyhow::Resul
     let mut yaml = format!("name: {name}\njobs:\n");
     let data = upload(&client, b"a declared file".to_vec()).await?;
     blobs.insert("data".to_owned(), data);
-    for Job { name, inputs, bundle, resources, timeout } in jobs {
+    for Job { name, inputs, bundle, resources, timeout, more } in jobs {
         yaml += &format!(
             "  - name: {name}\n    udf: {{ language: python, path: {name} }}\n    files: {{ data: data }}\n    \
-             inputs: [{inputs}]\n    resources: {resources}\n    timeout: {timeout}\n    retries: {{ max: 0 }}\n"
+             inputs: [{inputs}]\n    resources: {resources}\n    timeout: {timeout}\n    retries: {{ max: 0 }}\n{more}"
         );
         blobs.insert(name, upload(&client, bundle).await?);
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use reqwest::{Client as Http, RequestBuilder};
+use reqwest::{Client as Http, Proxy, RequestBuilder, header::HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::interval;
@@ -19,7 +19,7 @@ use trace_contracts::{
 
 use crate::{
     listeners::Listeners,
-    round,
+    reaching, round,
     scene::Scene,
     vector::{Seen, Story},
 };
@@ -39,7 +39,12 @@ struct Keys {
     /// A presigned address of an object of its own, without the host.
     address: String,
     host: String,
+    /// For the gateway; where the task is granted a destination.
+    egress: Option<String>,
 }
+
+/// What such a task is granted.
+const DESTINATION: &str = "out.example.com";
 
 /// How the attempt ends before its keys are used.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,7 @@ enum At {
     Dispatcher,
     Queries,
     Objects,
+    Gateway,
     Users,
     UsersQueries,
     Workers,
@@ -84,6 +90,9 @@ stories! {
     superseded_at_dispatcher Superseded Dispatcher;
     superseded_at_queries Superseded Queries;
     superseded_at_objects Superseded Objects;
+    cancelled_at_gateway Cancelled Gateway;
+    completed_at_gateway Completed Gateway;
+    superseded_at_gateway Superseded Gateway;
     capability_at_users Lives Users;
     query_token_at_users_queries Lives UsersQueries;
     capability_at_workers Lives Workers;
@@ -117,7 +126,7 @@ pub fn forwarded_identity(scene: Scene<'_>) -> Story<'_> {
 
 async fn used(scene: Scene<'_>, name: &str, end: End, at: At) -> anyhow::Result<Seen> {
     let client = scene.platform.client("main")?;
-    let run = start(&scene, &client, name, end).await?;
+    let run = start(&scene, &client, name, end, at).await?;
     let listeners = Listeners::of(&scene).await?;
     let keys = leaked(&client, run, end).await?;
     let used = use_them(&scene, &listeners, &keys, at).await;
@@ -128,7 +137,7 @@ async fn used(scene: Scene<'_>, name: &str, end: End, at: At) -> anyhow::Result<
 }
 
 /// Starts a task that prints what it has.
-async fn start(scene: &Scene<'_>, client: &Client, name: &str, end: End) -> anyhow::Result<RunId> {
+async fn start(scene: &Scene<'_>, client: &Client, name: &str, end: End, at: At) -> anyhow::Result<RunId> {
     let then = match end {
         End::Lives | End::Cancelled => "stay",
         End::Completed => "succeed",
@@ -137,11 +146,24 @@ async fn start(scene: &Scene<'_>, client: &Client, name: &str, end: End) -> anyh
     let blob = round::upload(client, round::then(scene, &["hold", then])?).await?;
     let yaml = format!(
         "name: {name}\njobs:\n  - name: holder\n    udf: {{ language: python, path: holder }}\n    \
-         timeout: 60s\n    retries: {{ max: 1, backoff: 1s }}\n"
+         timeout: 60s\n    retries: {{ max: 1, backoff: 1s }}\n{}",
+        granted(scene, at).await?
     );
     let blobs = BTreeMap::from([("holder".to_owned(), blob)]);
     client.deploy(&DeployRequest { yaml, blobs }).await?;
     Ok(client.trigger(&name.parse()?, &TriggerRequest::default()).await?.run)
+}
+
+/// What the job declares to reach, as in the DAG file, allowed by an admin.
+async fn granted(scene: &Scene<'_>, at: At) -> anyhow::Result<String> {
+    let At::Gateway = at else { return Ok(String::new()) };
+    let to = destination(scene);
+    reaching::allow(scene, &to).await?;
+    Ok(format!("    egress: [\"{to}\"]\n"))
+}
+
+fn destination(scene: &Scene<'_>) -> String {
+    format!("{DESTINATION}:{}", scene.world.internet().port())
 }
 
 /// What the first attempt has printed, once that has ended as it should.
@@ -213,6 +235,13 @@ async fn use_them(scene: &Scene<'_>, listeners: &Listeners, keys: &Keys, at: At)
             http.post(format!("{}/v1/task/query", listeners.queries)).bearer_auth(&keys.query).json(&sql)
         }
         At::Objects => http.get(format!("{}{}", listeners.objects, keys.address)).header("host", &keys.host),
+        At::Gateway => {
+            let token = keys.egress.as_deref().context("a task with a grant has a token for the gateway")?;
+            let shown = HeaderValue::from_str(&format!("Bearer {token}"))?;
+            let proxy = Proxy::http(&listeners.gateway)?.custom_http_auth(shown);
+            let http = Http::builder().proxy(proxy).timeout(PATIENCE).build()?;
+            http.get(format!("http://{}/", destination(scene)))
+        }
         At::Users => http.get(format!("{}/v1/runs", listeners.users)).bearer_auth(or_users(&keys.dispatcher)),
         At::UsersQueries => {
             http.post(format!("{}/v1/query", listeners.users)).bearer_auth(or_users(&keys.query)).json(&sql)

@@ -9,6 +9,7 @@ use crate::{
     deploys, inputs,
     outside::Orphan,
     platform::Platform,
+    reaching,
     round::{self, End, Job},
     scene::Scene,
     vector::{Attack, Seen, Vector, Witness},
@@ -129,19 +130,23 @@ async fn attack(
     dag: &str,
     vectors: &[Vector],
 ) -> anyhow::Result<BTreeMap<&'static str, Seen>> {
-    let jobs = jobs(scene, vectors)?;
+    let jobs = jobs(scene, vectors).await?;
     // What a look at processes is to find, where a target is to be planted.
     let _orphan = scene.planted.then(|| Orphan::plant(scene)).transpose()?;
     let ends = if jobs.is_empty() { BTreeMap::new() } else { round::run(scene, dag, jobs).await? };
-    let told = ends.get(SHARED_JOB).map(End::told).unwrap_or_default();
-    let reading = ends.get(inputs::JOB).map(End::told).unwrap_or_default();
+    let told: BTreeMap<&str, BTreeMap<String, Seen>> =
+        ends.iter().map(|(job, end)| (job.as_str(), end.told())).collect();
+    let in_job = |job: &str, name: &str| {
+        let seen = told.get(job).and_then(|told| told.get(name)).cloned();
+        seen.unwrap_or_else(|| silent(ends.get(job)))
+    };
     let mut all = BTreeMap::new();
     for vector in vectors {
         let seen = match &vector.attack {
-            Attack::Shared => told.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(SHARED_JOB))),
-            Attack::Reader => {
-                reading.get(vector.name).cloned().unwrap_or_else(|| silent(ends.get(inputs::JOB)))
-            }
+            Attack::Shared => in_job(SHARED_JOB, vector.name),
+            Attack::Reader => in_job(inputs::JOB, vector.name),
+            Attack::Crowded => in_job(inputs::CROWDED, vector.name),
+            Attack::Reaching => in_job(reaching::JOB, vector.name),
             Attack::Alone(task) => witnessed(scene, vector, task.witness, &ends)?,
             Attack::Bundle(make, witness) => {
                 let name = format!("{dag}_{}", job(vector));
@@ -158,22 +163,24 @@ async fn attack(
     Ok(all)
 }
 
-fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
+async fn jobs(scene: &Scene<'_>, vectors: &[Vector]) -> anyhow::Result<Vec<Job>> {
     let mut jobs = Vec::new();
     let shared: Vec<&str> =
         vectors.iter().filter(|one| matches!(one.attack, Attack::Shared)).map(|one| one.name).collect();
     if !shared.is_empty() {
         let (resources, timeout) = (SHARED.0.to_owned(), SHARED.1.to_owned());
         let bundle = round::attacking(scene, &shared, false)?;
-        let inputs = String::new();
-        jobs.push(Job { name: SHARED_JOB.to_owned(), inputs, bundle, resources, timeout });
+        let (inputs, more) = (String::new(), String::new());
+        jobs.push(Job { name: SHARED_JOB.to_owned(), inputs, bundle, resources, timeout, more });
     }
     jobs.extend(inputs::jobs(scene, vectors)?);
+    jobs.extend(reaching::job(scene, vectors).await?);
     for vector in vectors {
         let Attack::Alone(task) = &vector.attack else { continue };
         let bundle = round::attacking(scene, &[vector.name], true)?;
         let (resources, timeout) = (task.resources.to_owned(), task.timeout.to_owned());
-        jobs.push(Job { name: job(vector), inputs: String::new(), bundle, resources, timeout });
+        let (inputs, more) = (String::new(), String::new());
+        jobs.push(Job { name: job(vector), inputs, bundle, resources, timeout, more });
     }
     Ok(jobs)
 }

@@ -37,6 +37,8 @@ pub enum Plane {
     Sql,
     /// The object store.
     Storage,
+    /// The way out.
+    Egress,
 }
 
 impl fmt::Display for Plane {
@@ -47,6 +49,7 @@ impl fmt::Display for Plane {
             Self::Token => "token",
             Self::Sql => "sql",
             Self::Storage => "storage",
+            Self::Egress => "egress",
         })
     }
 }
@@ -72,6 +75,10 @@ pub enum Attack {
     Shared,
     /// The same, in a task that has inputs: see [`inputs`](crate::inputs).
     Reader,
+    /// The same, in a task whose inputs are in more folders than one session holds.
+    Crowded,
+    /// The same, in a task that is granted destinations: see [`reaching`](crate::reaching).
+    Reaching,
     /// A Python function that is the whole of a task.
     Alone(Task),
     /// A bundle made by hand. The task that it belongs to would do nothing.
@@ -186,6 +193,13 @@ impl Vector {
             saying => format!("{}: …{saying}…", denial.how),
         };
         self.denials.iter().map(one).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+impl Attack {
+    /// Whether it is a function of the attacking UDF.
+    pub const fn is_python(&self) -> bool {
+        matches!(self, Self::Shared | Self::Reader | Self::Crowded | Self::Reaching | Self::Alone(_))
     }
 }
 

@@ -21,6 +21,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::internet::Internet;
+
 /// How every secret begins. The UDFs look for this; they don't know the rest.
 const SECRET: &str = concat!("hostile-", "secret-");
 
@@ -34,6 +36,7 @@ pub struct World {
     tcp_port: u16,
     udp_port: u16,
     abstract_name: String,
+    internet: Internet,
 }
 
 impl World {
@@ -58,7 +61,13 @@ impl World {
         let (tcp_port, udp_port) = (tcp.local_addr()?.port(), udp.local_addr()?.port());
         tell_tcp(tcp, &secret);
         tell_udp(udp, &secret);
-        Ok(Self { folder, secret, tcp_port, udp_port, abstract_name })
+        let internet = Internet::new(folder.path(), &secret)?;
+        Ok(Self { folder, secret, tcp_port, udp_port, abstract_name, internet })
+    }
+
+    /// What stands in for the world outside.
+    pub const fn internet(&self) -> &Internet {
+        &self.internet
     }
 
     /// A folder of this machine.

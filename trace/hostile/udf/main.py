@@ -11,6 +11,7 @@ if os.getcwd() != "/task/bundle" or not os.path.exists("/trace/bin/trace-udf-nat
 
 import attempts
 import holder
+import on_egress
 import on_files
 import on_kernel
 import on_limits
@@ -21,6 +22,6 @@ import on_sql
 import on_storage
 import on_tokens
 
-MODULES = (holder, on_files, on_kernel, on_limits, on_network, on_parquet, on_processes, on_sql, on_storage, on_tokens)
+MODULES = (holder, on_egress, on_files, on_kernel, on_limits, on_network, on_parquet, on_processes, on_sql, on_storage, on_tokens)
 
 attempts.main()

@@ -12,6 +12,7 @@ TABLES = {
     "people": lambda world: parquet.people(),
     "secret": lambda world: parquet.numbers(),
     "pinned": lambda world: parquet.numbers(),
+    "crowd": lambda world: parquet.numbers(),
 }
 
 

@@ -105,6 +105,26 @@ def read_ungranted(world):
     return f"read {len(s3('GET', path_of(find('secret.parquet'))))} bytes"
 
 
+@vector("read-beside-many-inputs")
+def read_beside_many_inputs(world):
+    sessions = planes.sessions()
+    if len(sessions) < 2:
+        raise RuntimeError("all of its inputs are in one session")
+    # The folder of the run: what is nearest above all of the inputs.
+    above = "/".join(folder("output").split("/")[:3]) + "/"
+
+    def read(session):
+        signer = Signer(session)
+        found = [key for key in keys(above, signer) if key.endswith("secret.parquet")]
+        return f"read {len(s3('GET', path_of(found[-1]), signer=signer))} bytes of {found[-1]}"
+
+    def read_unlisted(session):
+        guess = re.sub("/t[0-9.]+/a[0-9]+/", "/t1/a1/", folder("output")) + "secret.parquet"
+        return f"read {len(s3('GET', path_of(guess), signer=Signer(session)))} bytes"
+
+    return every([lambda one=one, way=way: way(one) for one in sessions for way in (read, read_unlisted)])
+
+
 @vector("head-ungranted")
 def head_ungranted(world):
     s3("HEAD", path_of(find("secret.parquet")))

@@ -52,6 +52,9 @@ pub(super) struct Up {
     /// certificates
     #[arg(long, value_name = "FILE")]
     egress_ca: Option<PathBuf>,
+    /// A DNS server that the egress gateway asks instead of those of /etc/resolv.conf; may be repeated
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    egress_dns: Vec<SocketAddr>,
 }
 
 impl Up {
@@ -63,6 +66,7 @@ impl Up {
             slots: self.slots,
             egress_policy: self.egress_policy,
             egress_ca: self.egress_ca,
+            egress_dns: self.egress_dns,
         };
         Ok(up::run(options).await?)
     }

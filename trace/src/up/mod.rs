@@ -48,6 +48,8 @@ pub struct Options {
     pub egress_policy: Option<PathBuf>,
     /// Authorities that receivers of webhooks are believed by, beside the system's.
     pub egress_ca: Option<PathBuf>,
+    /// Who resolves names for the egress gateway; those of `/etc/resolv.conf` where there are none.
+    pub egress_dns: Vec<SocketAddr>,
 }
 
 /// Why there is no platform, or none any more.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use reqwest::StatusCode;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use trace_controls::{Protection, stands};
 use trace_contracts::wire::worker::{
     CompleteVerdict, FailureReason, Fence, Lease, LogLine, LogRequest, Outcome,
 };
@@ -209,7 +210,8 @@ impl Attempt<'_> {
 
     /// Tokens for the gateway, if the attempt's capability lets it reach anything outside.
     fn way_out(&self) -> Option<Arc<dyn EgressTokens>> {
-        match (self.authority.reach(), self.platform.gateway) {
+        let reach = if stands(Protection::WayOut) { self.authority.reach() } else { Reach::Outside };
+        match (reach, self.platform.gateway) {
             (Reach::Platform, _) => None,
             (Reach::Outside, GatewayHere::No) => {
                 self.book.say("this worker has no egress gateway: nothing outside can be reached from it");

@@ -1,6 +1,7 @@
 //! All vectors, a file for each plane or part of one.
 
 mod bundle;
+mod egress;
 mod sandbox;
 mod shared;
 mod sql;
@@ -11,6 +12,14 @@ use crate::vector::Vector;
 
 /// Every vector, plane by plane.
 pub fn all() -> Vec<Vector> {
-    [shared::VECTORS, sandbox::VECTORS, bundle::VECTORS, token::VECTORS, sql::VECTORS, storage::VECTORS]
-        .concat()
+    [
+        shared::VECTORS,
+        sandbox::VECTORS,
+        bundle::VECTORS,
+        token::VECTORS,
+        sql::VECTORS,
+        storage::VECTORS,
+        egress::VECTORS,
+    ]
+    .concat()
 }

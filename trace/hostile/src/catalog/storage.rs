@@ -3,7 +3,7 @@
 use trace_controls::Protection::*;
 
 use crate::vector::{
-    Attack::Reader,
+    Attack::{Crowded, Reader},
     Control::{self, Layers, Off, Planted, Without},
     Denial, Plane, Vector, denial, saying,
 };
@@ -37,6 +37,7 @@ pub const VECTORS: &[Vector] = &[
     STORAGE.vector("read-ungranted", "read an object of its own run that it has no grant for", Reader, DENIED, POLICY),
     STORAGE.vector("head-ungranted", "ask whether that is there", Reader, DENIED_HEAD, POLICY),
     STORAGE.vector("read-own-output", "read what it has written to its output, which is to be written only", Reader, DENIED, POLICY),
+    STORAGE.vector("read-beside-many-inputs", "read an object beside its inputs, which are in more folders than one policy holds: with each of its sessions, by its key and by a list", Crowded, DENIED, Off(NarrowFolders)),
     STORAGE.vector("read-filtered-input", "credentials for an input with hidden rows and columns", Reader, ABSENT, Off(FilteredObjects)),
     STORAGE.vector("read-filtered-object", "read the object of that input", Reader, DENIED, POLICY),
     STORAGE.vector("list-everything", "list the bucket: both versions, with and without prefix and delimiter", Reader, DENIED, POLICY),

@@ -130,8 +130,8 @@ pub(super) fn egress_gateway(
         plain_http: Default::default(),
         capability_root: None,
         policy: options.egress_policy.clone(),
-        dns_servers: Vec::new(),
         deliveries: Deliveries { ca_file: options.egress_ca.clone(), ..Deliveries::default() },
+        dns_servers: options.egress_dns.clone(),
         limits: Limits::default(),
     }
 }
