@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod egress;
+pub mod lambda;
 pub mod launch;
 pub mod limits;
 pub mod plane;

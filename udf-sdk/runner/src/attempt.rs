@@ -18,9 +18,10 @@ use url::Url;
 
 use crate::{
     api::Api,
+    bounds::Bounds,
     child, descendants, fetch,
     relay::Relay,
-    settings::Settings,
+    settings::Places,
     upload::{self, Store},
 };
 
@@ -47,8 +48,22 @@ enum Trouble {
 }
 
 /// Runs the attempt to its end. Nothing of the code runs then.
-pub async fn live(settings: &Settings, api: &Api, order: &RedeemReply, relay: &Relay) -> RunnerExit {
-    match steps(settings, api, order, relay).await {
+pub async fn live(
+    places: &Places,
+    api: &Api,
+    order: &RedeemReply,
+    relay: &Relay,
+    bounds: &Bounds,
+) -> RunnerExit {
+    let ended = select! {
+        ended = steps(places, api, order, relay, bounds) => ended,
+        () = bounds.over() => {
+            descendants::end_all();
+            relay.say("the time of the invocation is up: fetching, running and uploading took longer than the function may");
+            Ok(RunnerExit::Timeout)
+        }
+    };
+    match ended {
         Ok(how) => how,
         // Nobody believes a runner that it was not the code: this is what the code itself could have said.
         Err(trouble) => {
@@ -59,18 +74,20 @@ pub async fn live(settings: &Settings, api: &Api, order: &RedeemReply, relay: &R
 }
 
 async fn steps(
-    settings: &Settings,
+    places: &Places,
     api: &Api,
     order: &RedeemReply,
     relay: &Relay,
+    bounds: &Bounds,
 ) -> Result<RunnerExit, Trouble> {
     match fetch::stage(order).await {
         Err(error) if error.is_the_bundles() => return Ok(RunnerExit::Bundle { detail: short(&error) }),
         staged => staged.map_err(Trouble::Fetch)?,
     }
     let how = {
-        let _forwarding = forward(settings).await?;
-        let (running, stdout, stderr) = child::start(order)?;
+        let _forwarding = forward(places).await?;
+        let time = bounds.time(Duration::from_millis(order.launch.timeout_ms));
+        let (running, stdout, stderr) = child::start(order, time)?;
         let pipes = join(relay.read(stdout, LogStream::Stdout), relay.read(stderr, LogStream::Stderr));
         let ending = async {
             let how = running.ended().await;
@@ -91,7 +108,7 @@ async fn steps(
         Err(output::Error::Io { source, .. }) => return Err(Trouble::Out(source)),
         Err(error) => return Ok(RunnerExit::Output { detail: short(&error) }),
     };
-    match upload::upload(&Store::new(&settings.object_store), api, &outputs, files).await {
+    match upload::upload(&Store::new(&places.object_store), api, &outputs, files).await {
         Ok(()) => Ok(RunnerExit::Succeeded),
         Err(upload::Error::Unacceptable(detail)) => Ok(RunnerExit::Output { detail }),
         Err(error) => Err(Trouble::Upload(error)),
@@ -117,9 +134,9 @@ fn short(error: &dyn std::error::Error) -> String {
 }
 
 /// The same loopback ports as in the process sandbox, byte for byte to what they stand for.
-async fn forward(settings: &Settings) -> Result<Forwarders, Trouble> {
+async fn forward(places: &Places) -> Result<Forwarders, Trouble> {
     let all: [(Inside, &Url); 3] =
-        [(DISPATCHER, &settings.task_api), (QUERY, &settings.query), (OBJECT_STORE, &settings.object_store)];
+        [(DISPATCHER, &places.task_api), (QUERY, &places.query), (OBJECT_STORE, &places.object_store)];
     let mut routes = Vec::new();
     for (inside, url) in all {
         let failed = |error| Trouble::Way(url.clone(), error);
@@ -127,5 +144,5 @@ async fn forward(settings: &Settings) -> Result<Forwarders, Trouble> {
         let listener = TcpListener::bind(("127.0.0.1", inside.port)).map_err(failed)?;
         routes.push((OwnedFd::from(listener), Way::Bytes(upstream.into())));
     }
-    Forwarders::start(routes).map_err(|error| Trouble::Way(settings.task_api.clone(), error))
+    Forwarders::start(routes).map_err(|error| Trouble::Way(places.task_api.clone(), error))
 }

@@ -8,14 +8,30 @@ use url::Url;
 /// Read from the environment once, and handed on without it.
 #[derive(Debug)]
 pub struct Settings {
-    /// For one attempt.
-    pub ticket: LaunchTicket,
+    /// Where the platform is.
+    pub places: Places,
+    /// Where the attempt comes from.
+    pub source: Source,
+}
+
+/// Where the platform is, as the definition of the task or the function says.
+#[derive(Debug)]
+pub struct Places {
     /// Where the dispatcher's `/v1/task` routes lie.
     pub task_api: Url,
     /// The query service's listener for tasks.
     pub query: Url,
     /// The object store.
     pub object_store: Url,
+}
+
+/// Where the attempt comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// The launcher has given this process the ticket of one.
+    Ticket(LaunchTicket),
+    /// Lambda's Runtime API is to be asked, with these variables, which hold no secret.
+    RuntimeApi(BTreeMap<String, String>),
 }
 
 /// Why there are no settings.
@@ -40,6 +56,13 @@ const TICKET: &str = "TRACE_LAUNCH_TICKET";
 const TASK_API: &str = "TRACE_TASK_API";
 const QUERY: &str = "TRACE_QUERY";
 const OBJECT_STORE: &str = "TRACE_OBJECT_STORE";
+/// Set by Lambda, and read by the crate that speaks to its Runtime API. The first is what tells that this is Lambda.
+const OF_LAMBDA: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
 
 impl Settings {
     /// The variables of this process.
@@ -65,24 +88,41 @@ impl Settings {
             }
             Ok(url)
         };
-        Ok(Self {
-            ticket: need(TICKET)?.parse().map_err(|_| wrong(TICKET, "is no launch ticket"))?,
+        let places = Places {
             task_api: address(TASK_API)?,
             query: address(QUERY)?,
             object_store: address(OBJECT_STORE)?,
-        })
+        };
+        let source = if variable(OF_LAMBDA[0]).is_some() {
+            let all = OF_LAMBDA.into_iter().map(|name| Ok((name.to_owned(), need(name)?)));
+            Source::RuntimeApi(all.collect::<Result<_, Error>>()?)
+        } else {
+            Source::Ticket(need(TICKET)?.parse().map_err(|_| wrong(TICKET, "is no launch ticket"))?)
+        };
+        Ok(Self { places, source })
+    }
+
+    /// The only variables that this program keeps when it starts itself anew.
+    #[must_use]
+    pub fn kept(&self) -> BTreeMap<String, String> {
+        match &self.source {
+            Source::Ticket(_) => BTreeMap::new(),
+            Source::RuntimeApi(variables) => variables.clone(),
+        }
     }
 
     /// What this program writes to itself.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let variables = [
-            (TICKET, self.ticket.expose()),
-            (TASK_API, self.task_api.as_str()),
-            (QUERY, self.query.as_str()),
-            (OBJECT_STORE, self.object_store.as_str()),
-        ];
-        serde_json::json!(BTreeMap::from(variables)).to_string()
+        let mut variables = self.kept();
+        if let Source::Ticket(ticket) = &self.source {
+            variables.insert(TICKET.to_owned(), ticket.expose().to_owned());
+        }
+        let Places { task_api, query, object_store } = &self.places;
+        for (name, url) in [(TASK_API, task_api), (QUERY, query), (OBJECT_STORE, object_store)] {
+            variables.insert(name.to_owned(), url.to_string());
+        }
+        serde_json::json!(variables).to_string()
     }
 
     /// What it wrote.
@@ -109,24 +149,37 @@ mod tests {
             if name == changed {
                 return to.map(str::to_owned);
             }
-            Some(match name {
-                "TRACE_LAUNCH_TICKET" => LaunchTicket::random().expose().to_owned(),
-                _ => "http://dispatcher:7001".to_owned(),
-            })
+            match name {
+                "TRACE_LAUNCH_TICKET" => Some(LaunchTicket::random().expose().to_owned()),
+                _ => name.starts_with("TRACE_").then(|| "http://dispatcher:7001".to_owned()),
+            }
         })
     }
 
     #[test]
     fn each_setting_is_needed_and_a_wrong_one_is_named_without_its_value() {
         let settings = read("none", None).unwrap();
-        assert_eq!(settings.query.as_str(), "http://dispatcher:7001/");
+        assert_eq!(settings.places.query.as_str(), "http://dispatcher:7001/");
         let again = Settings::from_json(&settings.to_json()).unwrap();
-        assert_eq!((again.ticket, again.query), (settings.ticket, settings.query));
+        assert_eq!(again.to_json(), settings.to_json());
+        assert!(matches!(again.source, Source::Ticket(_)) && settings.kept().is_empty());
         for name in ["TRACE_LAUNCH_TICKET", "TRACE_TASK_API", "TRACE_QUERY", "TRACE_OBJECT_STORE"] {
             for value in [None, Some("hush hush"), Some("ftp://hush/"), Some("http://hush/?x")] {
                 let error = read(name, value).unwrap_err().to_string();
                 assert!(error.contains(name) && !error.contains("hush"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn in_lambda_the_attempt_comes_from_the_runtime_api_and_no_secret_is_kept() {
+        let error = read("AWS_LAMBDA_RUNTIME_API", Some("127.0.0.1:9001")).unwrap_err().to_string();
+        assert!(error.contains("AWS_LAMBDA_FUNCTION_NAME"), "{error}");
+        let settings = Settings::read(|name| Some(format!("http://{}/", name.to_lowercase()))).unwrap();
+        assert!(matches!(settings.source, Source::RuntimeApi(_)));
+        assert!(settings.kept().keys().all(|name| name.starts_with("AWS_LAMBDA_")), "{:?}", settings.kept());
+        let again = Settings::from_json(&settings.to_json()).unwrap();
+        assert_eq!(again.kept(), settings.kept());
+        assert!(!settings.to_json().contains("ticket"), "{}", settings.to_json());
     }
 }
