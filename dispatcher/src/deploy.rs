@@ -24,6 +24,7 @@ use crate::{
     },
     egress,
     permissions::{Permit, action},
+    runtimes::Offered,
     webhooks,
 };
 
@@ -54,8 +55,12 @@ impl Candidate {
     ///
     /// # Errors
     /// [`Error::Invalid`] with everything that is wrong.
-    pub fn read(unverified_yaml: String, blobs: &BTreeMap<String, Blob>) -> Result<Self, Error> {
-        let checked = dag::check(&unverified_yaml, blobs).map_err(Error::Invalid)?;
+    pub fn read(
+        unverified_yaml: String,
+        blobs: &BTreeMap<String, Blob>,
+        offered: &Offered,
+    ) -> Result<Self, Error> {
+        let checked = dag::check(&unverified_yaml, blobs, offered).map_err(Error::Invalid)?;
         Ok(Self { yaml: unverified_yaml, checked })
     }
 

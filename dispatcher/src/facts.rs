@@ -174,6 +174,22 @@ impl FactCache {
     /// # Errors
     /// When the database fails, or a run is not there.
     pub async fn of(&self, conn: &mut PgConnection, runs: &BTreeSet<RunId>) -> Result<FactsByRun, db::Error> {
+        let found = self.known(conn, runs).await?;
+        match runs.iter().find(|run| !found.contains_key(run)) {
+            Some(run) => Err(db::Error::corrupt("a task of a run", format!("there is no run {run}"))),
+            None => Ok(found),
+        }
+    }
+
+    /// The same, of those runs that there are: somebody outside may have named them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known(
+        &self,
+        conn: &mut PgConnection,
+        runs: &BTreeSet<RunId>,
+    ) -> Result<FactsByRun, db::Error> {
         let mut found = self.remembered(runs);
         let missing: Vec<i64> =
             runs.iter().filter(|run| !found.contains_key(run)).map(|run| run.get()).collect();
@@ -182,10 +198,7 @@ impl FactCache {
             remember(&self.runs, loaded.iter().map(|(run, facts)| (*run, Arc::clone(facts))));
             found.extend(loaded);
         }
-        match runs.iter().find(|run| !found.contains_key(run)) {
-            Some(run) => Err(db::Error::corrupt("a task of a run", format!("there is no run {run}"))),
-            None => Ok(found),
-        }
+        Ok(found)
     }
 
     /// The facts of one run.

@@ -35,6 +35,7 @@ pub mod permissions;
 pub mod planner;
 pub mod queue;
 pub mod recent;
+pub mod runtimes;
 pub mod slots;
 pub mod state;
 pub mod task;

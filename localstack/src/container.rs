@@ -1,6 +1,6 @@
-//! A container as Fargate makes one, for as far as a runner can tell: a root folder of its own that is read-only
-//! but for its volumes, one ordinary user without capabilities, no processes but its own, and a network in
-//! which nothing answers but what the test lets through.
+//! A container as Fargate makes one, or an environment as Lambda does, for as far as a runner can tell: a root folder
+//! of its own that is read-only but for what is meant to be written, one ordinary user without capabilities, no
+//! processes but its own, and a network in which nothing answers but what the test lets through.
 
 use std::{
     collections::BTreeSet,
@@ -40,10 +40,19 @@ pub struct Container {
     _network: Forwarders,
 }
 
+/// Where a runner can write.
+#[derive(Debug, Clone, Copy)]
+pub enum Writable<'a> {
+    /// In three volumes, as the task definition of ECS has them.
+    Volumes,
+    /// In `/tmp` alone, which is this folder and outlives the process, as in Lambda. The image has links into it.
+    Temporary(&'a Path),
+}
+
 /// The user of the task definition.
 const USER: &str = "65532";
-/// Waits for its network, and becomes the runner.
-const ENTRY: &str = "echo up; read -r go; exec /trace-runner";
+/// Waits for its network and its variables, which no other process is started with, and becomes the runner.
+const ENTRY: &str = r#"echo up; while read -r name value; do if [ "$name" = go ]; then break; fi; export "$name=$value"; done; exec /trace-runner"#;
 
 impl Image {
     /// The runner beside this program, with this machine's Python and the SDK of this repository.
@@ -69,9 +78,31 @@ impl Image {
     /// When bubblewrap is missing, or refuses.
     pub async fn start(
         &self,
+        writable: Writable<'_>,
         variables: &[(String, String)],
         reachable: &[SocketAddr],
     ) -> anyhow::Result<Container> {
+        let mut child = self
+            .command(writable)?
+            .spawn()
+            .context("bubblewrap does not start: install the package bubblewrap")?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let (mut stdin, stdout) = (stdin.context("no pipe")?, stdout.context("no pipe")?);
+        let mut said = String::new();
+        BufReader::new(stdout).read_line(&mut said).await?;
+        ensure!(said == "up\n", "bubblewrap did not start the container");
+        let outside = child.id().context("it has ended")?;
+        // One service may stand for two.
+        let reachable = reachable.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        let routes = tokio::task::spawn_blocking(move || listen_inside(outside, &reachable)).await??;
+        let routes = routes.into_iter().map(|(listener, address)| (listener, Way::Bytes(address.into())));
+        let network = Forwarders::start(routes)?;
+        let told: String = variables.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+        stdin.write_all(format!("{told}go\n").as_bytes()).await?;
+        Ok(Container { child, _network: network })
+    }
+
+    fn command(&self, writable: Writable<'_>) -> anyhow::Result<Command> {
         let mut command = Command::new("/usr/bin/bwrap");
         command.args([
             "--unshare-all",
@@ -90,30 +121,25 @@ impl Image {
         let prefix = self.python.executable.ancestors().nth(2).context("an interpreter without a prefix")?;
         command.arg("--ro-bind").args([prefix, prefix]);
         command.args(["--proc", "/proc", "--dev", "/dev"]);
-        for volume in ["/task", "/out", "/tmp"] {
-            command.args(["--tmpfs", volume]);
+        match writable {
+            Writable::Volumes => {
+                for volume in ["/task", "/out", "/tmp"] {
+                    command.args(["--tmpfs", volume]);
+                }
+            }
+            Writable::Temporary(folder) => {
+                command.arg("--bind").args([folder, Path::new("/tmp")]);
+                for (target, link) in [("/tmp/trace/task", "/task"), ("/tmp/trace/out", "/out")] {
+                    command.args(["--symlink", target, link]);
+                }
+            }
         }
         command.arg("--ro-bind").args([&self.runner, Path::new("/trace-runner")]);
         command.arg("--ro-bind").args([&self.sdk, Path::new("/trace/python")]);
         command.arg("--symlink").args([&self.python.executable, Path::new("/trace/bin/python3")]);
         command.args(["--remount-ro", "/", "/bin/sh", "-c", ENTRY]);
-        command.env_clear().envs(variables.iter().cloned());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child =
-            command.spawn().context("bubblewrap does not start: install the package bubblewrap")?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let (mut stdin, stdout) = (stdin.context("no pipe")?, stdout.context("no pipe")?);
-        let mut said = String::new();
-        BufReader::new(stdout).read_line(&mut said).await?;
-        ensure!(said == "up\n", "bubblewrap did not start the container");
-        let outside = child.id().context("it has ended")?;
-        // One service may stand for two.
-        let reachable = reachable.iter().copied().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
-        let routes = tokio::task::spawn_blocking(move || listen_inside(outside, &reachable)).await??;
-        let routes = routes.into_iter().map(|(listener, address)| (listener, Way::Bytes(address.into())));
-        let network = Forwarders::start(routes)?;
-        stdin.write_all(b"go\n").await?;
-        Ok(Container { child, _network: network })
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        Ok(command)
     }
 }
 

@@ -48,6 +48,7 @@ impl<'p> Hand<'p> {
             max: u32::try_from(room)?,
             tasks: Some(tasks),
             wait_ms: 0,
+            runtime: None,
         };
         let url = format!("http://{}/internal/claim", self.platform.addresses.workers);
         let call = self.platform.http.post(url).bearer_auth(self.platform.worker.expose()).json(&request);

@@ -5,6 +5,7 @@
 mod container;
 mod emulator;
 mod hand;
+mod lambda;
 mod moto;
 mod platform;
 mod proxy;
@@ -15,9 +16,10 @@ mod wrapper;
 use std::time::Duration;
 
 pub use self::{
-    container::{Container, Image},
+    container::{Container, Image, Writable},
     emulator::{Emulator, PATIENCE, REGION},
     hand::Hand,
+    lambda::{Answer, Lambda, Seen, Tenancy},
     moto::{Agent, Moto},
     platform::{CAPABILITY_ISSUER, Options, Platform, after, job},
     proxy::{Fault, Proxy},

@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::{
     PATIENCE, REGION,
-    container::{Container, Image},
+    container::{Container, Image, Writable},
     emulator::reached_at,
 };
 
@@ -187,7 +187,7 @@ async fn live(
     let named = ["TRACE_TASK_API", "TRACE_QUERY", "TRACE_OBJECT_STORE"].into_iter().zip(reachable);
     let of_definition = named.map(|(name, at)| (name.to_owned(), format!("http://{at}/")));
     let variables: Vec<(String, String)> = of_definition.chain(given).collect();
-    match image.start(&variables, &reachable).await {
+    match image.start(Writable::Volumes, &variables, &reachable).await {
         Ok(container) => stay(&moto, &arn, container).await,
         Err(error) => eprintln!("a container did not start: {error:#}"),
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{
-    ClaimId,
+    ClaimId, Runtime,
     wire::{
         limit::{BATCH_ITEMS, WAIT_MS},
         worker::{ClaimReply, ClaimRequest, Lease},
@@ -32,18 +32,19 @@ pub enum Claimed {
     Stopping(Vec<Lease>),
 }
 
-/// Claims up to `room` tasks. A reply that was lost, or a dispatcher that is away, is asked again
+/// Claims up to `room` tasks of a runtime. A reply that was lost, or a dispatcher that is away, is asked again
 /// with the same claim id, so that nothing is granted twice and nothing granted is forgotten.
 ///
 /// # Errors
 /// When the dispatcher refuses the claim for good.
 pub async fn claim(
     dispatcher: &Dispatcher,
+    runtime: Runtime,
     hint: Hint,
     room: usize,
     stopping: &CancellationToken,
 ) -> Result<Claimed, Error> {
-    let request = request(hint, room);
+    let request = request(runtime, hint, room);
     let mut backoff = Backoff::default();
     loop {
         let asked_at = Instant::now();
@@ -65,7 +66,7 @@ pub async fn claim(
     }
 }
 
-fn request(hint: Hint, room: usize) -> ClaimRequest {
+fn request(runtime: Runtime, hint: Hint, room: usize) -> ClaimRequest {
     let (tasks, wait) = match hint.without_repeats() {
         Hint::WhateverIsReady { wait } => (None, wait),
         Hint::Tasks(tasks) => (Some(tasks), Duration::ZERO),
@@ -75,6 +76,8 @@ fn request(hint: Hint, room: usize) -> ClaimRequest {
         max: u32::try_from(room.min(BATCH_ITEMS)).unwrap_or(u32::MAX),
         tasks,
         wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).min(WAIT_MS),
+        // Left out where a dispatcher from before runtimes understands it too.
+        runtime: Some(runtime).filter(|runtime| *runtime != Runtime::Process),
     }
 }
 

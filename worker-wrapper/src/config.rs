@@ -14,7 +14,11 @@ use trace_contracts::Secret;
 use trace_plane::{PlainHttp, Transport, listener, outgoing};
 use url::Url;
 
-use crate::{launcher::ecs, sandbox::SandboxConfig, wakeups::Source};
+use crate::{
+    launcher::{ecs, lambda},
+    sandbox::SandboxConfig,
+    wakeups::Source,
+};
 
 /// A wrapper's configuration. `trace up` fills it in; the binary reads it from a JSON file.
 #[derive(Debug, Clone, Deserialize)]
@@ -87,6 +91,8 @@ pub enum LauncherSettings {
     Process,
     /// A task of ECS for each attempt.
     Ecs(Box<ecs::Config>),
+    /// An invocation of Lambda for each attempt.
+    Lambda(Box<lambda::Config>),
 }
 
 /// The object store, S3 or one that speaks like it.

@@ -22,7 +22,7 @@ use crate::{
     config::{Config, LauncherSettings},
     dispatcher::{self, Dispatcher},
     health::{Doing, Health},
-    launcher::{EcsLauncher, Launcher, ProcessLauncher, Staging},
+    launcher::{EcsLauncher, LambdaLauncher, Launcher, ProcessLauncher, Staging},
     leases::Leases,
     slots::{Room, Slots},
     task_api::TaskApi,
@@ -78,14 +78,18 @@ enum Round {
 /// sandbox needs, nothing is ever run.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     config.check_addresses()?;
-    let launcher: Arc<dyn Launcher> = match &config.launcher {
-        LauncherSettings::Process => Arc::new(ProcessLauncher::start(&config).await?),
-        LauncherSettings::Ecs(ecs) => {
-            Arc::new(EcsLauncher::start(ecs, dispatcher(&config, &Trust::read(config.ca_file.as_deref())?)))
-        }
-    };
+    let launcher = launcher(&config).await?;
     let wakeups = config.wake_ups.adapter(config.claim_wait());
     run_with(config, launcher, wakeups, shutdown).await
+}
+
+async fn launcher(config: &Config) -> Result<Arc<dyn Launcher>, Error> {
+    let dispatcher = || Ok::<_, Error>(dispatcher(config, &Trust::read(config.ca_file.as_deref())?));
+    Ok(match &config.launcher {
+        LauncherSettings::Process => Arc::new(ProcessLauncher::start(config).await?),
+        LauncherSettings::Ecs(ecs) => Arc::new(EcsLauncher::start(ecs, dispatcher()?)),
+        LauncherSettings::Lambda(lambda) => Arc::new(LambdaLauncher::new(lambda, dispatcher()?)),
+    })
 }
 
 /// The same with another launcher, or another source of wake-ups.
@@ -209,7 +213,8 @@ impl Worker {
         };
         let WakeUp { hint, messages } = woken?;
         let asked_for = room.places().min(BATCH_ITEMS);
-        let answered = match claim(&self.platform.dispatcher, hint, asked_for, shutdown).await? {
+        let (dispatcher, runtime) = (&self.platform.dispatcher, self.platform.launcher.runtime());
+        let answered = match claim(dispatcher, runtime, hint, asked_for, shutdown).await? {
             Claimed::Leases { leases, asked_at } => {
                 self.health.set(Doing::Claiming);
                 let granted = leases.iter().map(|lease| lease.launch.task).collect();

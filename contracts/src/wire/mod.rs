@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod delivery;
 pub mod egress;
+pub mod lambda;
 pub mod launch;
 pub mod limits;
 pub mod plane;

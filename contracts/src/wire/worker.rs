@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttemptId, ClaimId, LeaseToken, Name, OrgId, PartitionKey, RunId, Secret, Sha256, TaskId};
+use crate::{
+    AttemptId, ClaimId, LeaseToken, Name, OrgId, PartitionKey, RunId, Runtime, Secret, Sha256, TaskId,
+};
 
 /// `POST /internal/claim`: take up to `max` ready tasks, waiting until there is one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,6 +24,9 @@ pub struct ClaimRequest {
     /// Wait this long for a task, in milliseconds.
     #[serde(default)]
     pub wait_ms: u64,
+    /// What this worker launches; left out by one that launches processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
 }
 
 /// The answer to a claim.

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use trace_contracts::{Name, wire::worker::Blob};
+use trace_contracts::{Name, Runtime, wire::worker::Blob};
 
 use super::{
     Checked, Invalid, Uses, bounds,
-    decode::Record as _,
+    decode::{Located, Record as _},
     deliver,
     egress::EgressUse,
     findings::Findings,
@@ -19,6 +19,7 @@ use super::{
     spec::{InputSpec, JobSpec, Source, Spec},
     uploads::Uploads,
 };
+use crate::runtimes::Offered;
 
 /// Builds the spec.
 ///
@@ -28,6 +29,7 @@ pub fn build(
     raw: &RawDag,
     blobs: &BTreeMap<String, Blob>,
     operators: &[Name],
+    offered: &Offered,
     mut findings: Findings,
 ) -> Result<Checked, Invalid> {
     let mut uploads = Uploads::new(blobs);
@@ -44,6 +46,8 @@ pub fn build(
     let names = JobNames::of(list, &mut findings);
     let shared = Shared {
         operators,
+        offered,
+        runtime: runtime(raw.runtime.as_ref(), offered, &mut findings),
         priority: raw.priority.as_ref().map_or(bounds::PRIORITY_DEFAULT, |priority| priority.value.0),
     };
     let concurrency = job::concurrency(raw.concurrency.as_ref(), &mut findings);
@@ -76,6 +80,21 @@ struct Outside {
 struct Shared<'a> {
     operators: &'a [Name],
     priority: i16,
+    offered: &'a Offered,
+    runtime: Option<Runtime>,
+}
+
+/// The runtime that is asked for, if it is offered.
+fn runtime(asked: Option<&Located<Runtime>>, offered: &Offered, findings: &mut Findings) -> Option<Runtime> {
+    let Located { value, place } = asked?;
+    if offered.has(*value) {
+        return Some(*value);
+    }
+    let message = format!(
+        "`{value}` is not offered here: use one of {offered}, or leave `runtime` out to run wherever it is"
+    );
+    findings.push(place, message);
+    None
 }
 
 fn jobs(
@@ -97,6 +116,7 @@ fn jobs(
             let own =
                 job::own(job, shared.priority, shared.operators, uploads, &mut outside.egress, findings);
             let inputs = inputs::resolve(index, job, &context, &mut outside.datasets, findings);
+            let asked = runtime(job.runtime.as_ref(), shared.offered, findings);
             let own = own?;
             Some(JobSpec {
                 name: job.name.as_ref()?.value.clone(),
@@ -109,6 +129,7 @@ fn jobs(
                 retries: own.retries,
                 limits: own.limits,
                 egress: own.egress,
+                runtime: asked.or(shared.runtime),
             })
         })
         .collect();

@@ -3,7 +3,7 @@
 
 use schemars::{Schema, json_schema};
 use trace_contracts::{
-    Name, PartitionKey,
+    Name, PartitionKey, Runtime,
     destination::{Destination, InvalidDestination},
     grant::FilterValue,
     wire::{webhook::DeliveryEvent, worker::Language},
@@ -118,9 +118,20 @@ keyword! {
     /// `partitions: all` of an input.
     AllPartitions, "all", "is not possible here: use `all`, or leave it out to read the task's own partition";
 }
-keyword! {
-    /// `runtime: process`.
-    ProcessRuntime, "process", "is not a runtime that this platform offers: use `process`, or leave `runtime` out";
+impl Leaf for Runtime {
+    fn read(value: Value) -> Result<Self, String> {
+        let text = text(value, "`process`, `ecs_udf` or `lambda`")?;
+        Self::ALL.into_iter().find(|runtime| runtime.as_str() == text).ok_or_else(|| {
+            format!(
+                "`{}` is not a runtime: use `process`, `ecs_udf` or `lambda`, or leave `runtime` out",
+                shown(&text)
+            )
+        })
+    }
+
+    fn describe() -> Schema {
+        json_schema!({ "enum": Self::ALL.map(Self::as_str) })
+    }
 }
 
 /// A month, such as `2013-01`.

@@ -42,6 +42,7 @@ pub use suggest::did_you_mean;
 pub use tree::At;
 pub use uploads::{BlobUse, Content};
 
+use crate::runtimes::Offered;
 use decode::Decode as _;
 
 /// What is wrong with a file, in its order.
@@ -72,15 +73,19 @@ pub struct Uses {
     pub deliver: Vec<DeliverUse>,
 }
 
-/// Reads and checks a file. `blobs` says what each path in it stands for.
+/// Reads and checks a file. `blobs` says what each path in it stands for, `offered` where jobs can run.
 ///
 /// # Errors
 /// Everything that is wrong, each with its line, column and field.
-pub fn check(unverified_yaml: &str, blobs: &BTreeMap<String, Blob>) -> Result<Checked, Invalid> {
+pub fn check(
+    unverified_yaml: &str,
+    blobs: &BTreeMap<String, Blob>,
+    offered: &Offered,
+) -> Result<Checked, Invalid> {
     let node = tree::read(unverified_yaml).map_err(|error| vec![error])?;
     let mut findings = findings::Findings::default();
     match raw::RawDag::decode(node, &findings::Path::Root, &mut findings) {
-        Some(raw) => build::build(&raw, blobs, &operators::offered(), findings),
+        Some(raw) => build::build(&raw, blobs, &operators::offered(), offered, findings),
         None => Err(findings.into_errors()),
     }
 }

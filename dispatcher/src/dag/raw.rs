@@ -1,13 +1,13 @@
 //! The file as it is written, before names are resolved. These types are also what the JSON Schema
 //! of the file is generated from.
 
-use trace_contracts::{Name, PartitionKey, grant::FilterValue, wire::worker::Language};
+use trace_contracts::{Name, PartitionKey, Runtime, grant::FilterValue, wire::worker::Language};
 
 use super::{
     decode::{List, Located, Table, record},
     deliver::RawDeliver,
     egress::RawEgress,
-    leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, ProcessRuntime, RelativePath},
+    leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, RelativePath},
     quantity::{Bytes, Count, CpuMillis, Millis, Priority},
     spec::Period,
 };
@@ -29,9 +29,8 @@ record! {
         optional priority: Located<Priority> = "priority",
         /// What is told to which webhooks of the org. An admin has to allow the destination of each.
         optional deliver: List<RawDeliver> = "deliver",
-        ;
         /// Where jobs run; left out, the environment decides.
-        "runtime": Located<ProcessRuntime>,
+        optional runtime: Located<Runtime> = "runtime",
     }
 }
 
@@ -70,9 +69,8 @@ record! {
         optional secrets: List<Located<Declared>> = "secrets",
         /// Destinations outside the platform that the job reaches, and how much. An admin has to allow each.
         optional egress: List<RawEgress> = "egress",
-        ;
-        /// Where the job runs; left out, the environment decides.
-        "runtime": Located<ProcessRuntime>,
+        /// Where the job runs; left out, the DAG's, or else the environment decides.
+        optional runtime: Located<Runtime> = "runtime",
     }
 }
 

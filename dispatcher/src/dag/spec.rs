@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use trace_contracts::{
-    EgressGrant, Name, PartitionKey, RowFilter,
+    EgressGrant, Name, PartitionKey, RowFilter, Runtime,
     wire::{
         webhook::DeliveryEvent,
         worker::{Blob, Code, Resources},
@@ -119,6 +119,9 @@ pub struct JobSpec {
     /// rules to say. Left out of the JSON where there is none, for the same reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<EgressGrant>,
+    /// Where it asks to run. Left out of the JSON where it does not, for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
 }
 
 /// What holds tasks of a job back, and which go first.

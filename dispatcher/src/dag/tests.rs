@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use insta::{assert_json_snapshot, assert_snapshot};
 use proptest::prelude::*;
-use trace_contracts::{Sha256, wire::worker::Blob};
+use trace_contracts::{Runtime, Sha256, wire::worker::Blob};
 
 use super::{Checked, check, digest, spec::Spec};
+use crate::runtimes::Offered;
 
 const FLIGHTS: &str = include_str!("tests/flights.yaml");
 
@@ -18,8 +19,13 @@ fn blobs(paths: &[&str]) -> BTreeMap<String, Blob> {
     paths.iter().map(|path| ((*path).to_owned(), blob(path))).collect()
 }
 
+/// An environment that offers processes.
+fn here() -> Offered {
+    Offered::only(Runtime::Process)
+}
+
 fn flights() -> Checked {
-    check(FLIGHTS, &blobs(&["data/flights.csv.gz", "udfs/delays"])).unwrap()
+    check(FLIGHTS, &blobs(&["data/flights.csv.gz", "udfs/delays"]), &here()).unwrap()
 }
 
 /// What is wrong with a file, a line for each, as `line:column field: message`.
@@ -28,7 +34,7 @@ fn errors(yaml: &str) -> String {
 }
 
 fn errors_with(yaml: &str, paths: &[&str]) -> String {
-    let errors = check(yaml, &blobs(paths)).expect_err("the file must be refused");
+    let errors = check(yaml, &blobs(paths), &here()).expect_err("the file must be refused");
     errors.iter().fold(String::new(), |mut text, error| {
         let at = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
         let field = if error.field.is_empty() { "(file)" } else { &error.field };
@@ -43,7 +49,28 @@ fn job(lines: &str) -> String {
 }
 
 fn spec_of(yaml: &str) -> Spec {
-    check(yaml, &blobs(&["u"])).unwrap().spec
+    check(yaml, &blobs(&["u"]), &here()).unwrap().spec
+}
+
+#[test]
+fn a_job_asks_for_what_is_offered_or_for_what_its_dag_asks_for() {
+    let both = [Runtime::Process, Runtime::Lambda].into();
+    let offered = Offered::new(both, Some(Runtime::Process)).unwrap();
+    let asked = |text: &str| -> Result<Option<Runtime>, String> {
+        let checked = check(text, &blobs(&["u"]), &offered);
+        checked.map(|checked| checked.spec.jobs[0].runtime).map_err(|errors| errors[0].message.clone())
+    };
+    assert_eq!(asked(&job("")), Ok(None));
+    assert_eq!(asked(&job("    runtime: lambda")), Ok(Some(Runtime::Lambda)));
+    assert_eq!(asked(&format!("runtime: lambda\n{}", job(""))), Ok(Some(Runtime::Lambda)));
+    assert_eq!(
+        asked(&format!("runtime: lambda\n{}", job("    runtime: process"))),
+        Ok(Some(Runtime::Process))
+    );
+    let refused = asked(&job("    runtime: ecs_udf")).unwrap_err();
+    assert!(refused.contains("`ecs_udf` is not offered here: use one of `process`, `lambda`"), "{refused}");
+    let unknown = asked(&job("    runtime: ecs_platform")).unwrap_err();
+    assert!(unknown.contains("is not a runtime"), "{unknown}");
 }
 
 #[test]
@@ -68,7 +95,7 @@ fn the_dags_of_this_repository_are_right() {
                 .split([' ', ',', '}', '\n'])
                 .filter(|word| word.contains('/') && !word.ends_with('/'))
                 .collect();
-            let errors = check(&yaml, &blobs(&paths)).err().unwrap_or_default();
+            let errors = check(&yaml, &blobs(&paths), &here()).err().unwrap_or_default();
             let wrong: Vec<_> = errors.into_iter().filter(|error| error.field != "blobs").collect();
             assert!(wrong.is_empty(), "{}: {wrong:?}", file.display());
             seen += 1;
@@ -85,7 +112,7 @@ fn a_version_is_its_content() {
     assert_ne!(own, digest(&spec, &format!("{FLIGHTS}\n# a comment\n")));
     let mut other = blobs(&["data/flights.csv.gz", "udfs/delays"]);
     other.insert("udfs/delays".to_owned(), blob("changed code"));
-    assert_ne!(own, digest(&check(FLIGHTS, &other).unwrap().spec, FLIGHTS));
+    assert_ne!(own, digest(&check(FLIGHTS, &other, &here()).unwrap().spec, FLIGHTS));
 }
 
 #[test]
@@ -239,7 +266,7 @@ fn hostile_files_cost_little_and_say_why() {
 #[test]
 fn every_prefix_of_a_good_file_is_read_or_refused() {
     for end in (0..FLIGHTS.len()).filter(|end| FLIGHTS.is_char_boundary(*end)) {
-        let _read_or_refused = check(&FLIGHTS[..end], &blobs(&[]));
+        let _read_or_refused = check(&FLIGHTS[..end], &blobs(&[]), &here());
     }
 }
 
@@ -302,12 +329,12 @@ mod limits;
 proptest! {
     #[test]
     fn no_text_panics(text in "\\PC{0,300}") {
-        let _read_or_refused = check(&text, &BTreeMap::new());
+        let _read_or_refused = check(&text, &BTreeMap::new(), &here());
     }
 
     #[test]
     fn no_almost_dag_panics(text in pieces()) {
-        if let Err(errors) = check(&text, &BTreeMap::new()) {
+        if let Err(errors) = check(&text, &BTreeMap::new(), &here()) {
             prop_assert!(!errors.is_empty());
             prop_assert!(errors.len() <= 111);
         }
@@ -317,7 +344,7 @@ proptest! {
     fn no_change_of_a_good_file_panics(at in 0..FLIGHTS.len(), with in pieces()) {
         let at = (0..=at).rev().find(|at| FLIGHTS.is_char_boundary(*at)).unwrap_or(0);
         let text = format!("{}{with}{}", &FLIGHTS[..at], &FLIGHTS[at..]);
-        if let Ok(checked) = check(&text, &blobs(&["data/flights.csv.gz", "udfs/delays"])) {
+        if let Ok(checked) = check(&text, &blobs(&["data/flights.csv.gz", "udfs/delays"]), &here()) {
             prop_assert!(!checked.spec.jobs.is_empty());
             for (index, job) in checked.spec.jobs.iter().enumerate() {
                 prop_assert!(!job.partitions.is_empty());

@@ -1,10 +1,9 @@
 //! `outbox`: wake-ups on their way to a queue outside the database.
 
 use sqlx::PgConnection;
-use trace_contracts::TaskId;
+use trace_contracts::{Runtime, TaskId};
 
 use super::Error;
-use crate::queue::Runtime;
 
 /// A wake-up to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,29 +133,22 @@ pub enum Turn {
     NotNow,
 }
 
-/// Leaves wake-ups for tasks that have been ready for so many seconds and have none waiting to be sent, those
-/// that have waited longest first. Answers for how many.
+/// Tasks that have been ready for so many seconds and have no wake-up waiting to be sent, those that have waited
+/// longest first.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn add_lost(
-    conn: &mut PgConnection,
-    runtime: Runtime,
-    seconds: f64,
-    limit: i64,
-) -> Result<u64, Error> {
-    let added = sqlx::query!(
-        "-- outbox::add_lost
-        insert into outbox (task_id, runtime)
-        select r.task_id, $1 from ready r
-        where r.ready_at <= clock_timestamp() - make_interval(secs => $2)
+pub async fn lost(conn: &mut PgConnection, seconds: f64, limit: i64) -> Result<Vec<TaskId>, Error> {
+    let found = sqlx::query_scalar!(
+        "-- outbox::lost
+        select r.task_id from ready r
+        where r.ready_at <= clock_timestamp() - make_interval(secs => $1)
             and not exists (select from outbox o where o.task_id = r.task_id)
-        order by r.ready_at, r.task_id limit $3",
-        runtime.as_str(),
+        order by r.ready_at, r.task_id limit $2",
         seconds,
         limit
     )
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(added.rows_affected())
+    Ok(found.into_iter().map(TaskId::from_db).collect())
 }

@@ -28,6 +28,7 @@ fn job(index: usize, partitions: usize, inputs: Vec<Source>) -> JobSpec {
         retries: Retries { max: 0, backoff_ms: 0 },
         limits: JobLimits::default(),
         egress: Vec::new(),
+        runtime: None,
     }
 }
 

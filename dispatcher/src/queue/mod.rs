@@ -14,9 +14,12 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{broadcast, watch};
-use trace_contracts::{AttemptId, TaskId};
+use trace_contracts::{AttemptId, Runtime, TaskId};
 
-use crate::db::{self, notify::News};
+use crate::{
+    db::{self, notify::News},
+    runtimes::Offered,
+};
 
 /// Announces tasks that are ready.
 #[async_trait]
@@ -55,21 +58,14 @@ impl Source {
             Self::Sqs(config) => Arc::new(sqs::SqsWakeUps::new(config)),
         }
     }
-}
 
-/// What runs tasks; each has a queue of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Runtime {
-    /// The process sandbox of a worker wrapper.
-    Process,
-}
-
-impl Runtime {
-    /// The name used in the database.
+    /// The runtimes that are offered. Where the database is the queue, a task goes to whoever asks, so that one alone
+    /// can be asked for.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn offered(&self) -> Offered {
         match self {
-            Self::Process => "process",
+            Self::Postgres => Offered::only(Runtime::Process),
+            Self::Sqs(config) => config.queues.offered().clone(),
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn job(name: &str, partitions: usize, inputs: Vec<Source>) -> JobSpec
         retries: Retries { max: 0, backoff_ms: 0 },
         limits: JobLimits::default(),
         egress: Vec::new(),
+        runtime: None,
     }
 }
 

@@ -98,7 +98,8 @@ async fn a_waiting_claim_is_woken_by_the_next_task_and_not_by_a_timer() {
 #[tokio::test]
 async fn an_empty_claim_ends_with_its_wait() {
     let platform = Platform::start().await;
-    let request = ClaimRequest { claim_id: ClaimId::random(), max: 1, tasks: None, wait_ms: 50 };
+    let request =
+        ClaimRequest { claim_id: ClaimId::random(), max: 1, tasks: None, wait_ms: 50, runtime: None };
     assert!(platform.claim_as(&request).await.is_empty());
 }
 

@@ -28,6 +28,7 @@ mod races;
 mod refusals;
 mod replay;
 mod runs;
+mod runtimes;
 mod served;
 mod session_policies;
 mod sts;

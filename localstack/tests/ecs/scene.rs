@@ -58,9 +58,13 @@ impl Scene {
             Options { store: Some(Arc::clone(&store)), lease_ms: Some(3_000), ..Options::default() };
         let platform = Platform::start(options).await.unwrap();
         let moto = Moto::here().await.unwrap();
-        let tasks = platform.addresses.tasks;
-        let agent = Agent::start(&moto, Image::here().unwrap(), [tasks, tasks, address(&store)]);
+        let agent = Agent::start(&moto, Image::here().unwrap(), reachable(&platform, &store));
         Self { platform, store, moto, agent, _folder: folder }
+    }
+
+    /// What can be reached from where code runs.
+    pub fn reachable(&self) -> [SocketAddr; 3] {
+        reachable(&self.platform, &self.store)
     }
 
     /// A job of one UDF, with a task for each of these partitions.
@@ -78,16 +82,27 @@ impl Scene {
             retries: Retries { max: 0, backoff_ms: 0 },
             limits: JobLimits::default(),
             egress: Vec::new(),
+            runtime: None,
         }
+    }
+
+    /// Puts other code where the store has that of a job.
+    pub async fn replace_bundle(&self, job: &JobSpec, main: &str) {
+        let Code::Udf { bundle, .. } = &job.code else { panic!("it has no bundle") };
+        self.put(bundle.sha256, &zipped(main)).await;
     }
 
     async fn upload(&self, content: &[u8]) -> Blob {
         let sha256 = Sha256::of(content);
+        self.put(sha256, content).await;
+        Blob { sha256, size: content.len() as u64 }
+    }
+
+    async fn put(&self, sha256: Sha256, content: &[u8]) {
         let objects = &self.platform.app.objects;
         let put =
             objects.client().put_object().bucket("trace").key(Objects::blob_key(self.platform.org, sha256));
         put.body(content.to_vec().into()).send().await.unwrap();
-        Blob { sha256, size: content.len() as u64 }
     }
 
     /// Runs a job to its end; answers how each of its tasks ended, by partition.
@@ -160,6 +175,12 @@ impl Scene {
         .await
         .unwrap()
     }
+}
+
+/// The dispatcher's listener for tasks, as itself and in place of the query service, and the object store.
+fn reachable(platform: &Platform, store: &EmbeddedObjectStore) -> [SocketAddr; 3] {
+    let tasks = platform.addresses.tasks;
+    [tasks, tasks, address(store)]
 }
 
 /// Where a store listens.

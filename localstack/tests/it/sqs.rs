@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use trace_contracts::{TaskId, wire::queue::WakeUpMessage};
+use trace_contracts::{Runtime, TaskId, wire::queue::WakeUpMessage};
 use trace_dispatcher::queue::{
     Source,
     sqs::{Config, Queues},
@@ -15,7 +15,7 @@ async fn platform(emulator: &Emulator, queue: &Queue, resend_after_seconds: u64)
 }
 
 fn options(emulator: &Emulator, queue: &Queue, resend_after_seconds: u64) -> Options {
-    let queues = Queues { process: queue.url.clone() };
+    let queues = Queues::only(Runtime::Process, queue.url.clone());
     let config = Config { aws: emulator.aws(), queues, resend_after_seconds };
     Options { wake_ups: Source::Sqs(Box::new(config)), ..Options::default() }
 }

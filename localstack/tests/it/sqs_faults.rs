@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use trace_contracts::Runtime;
 use trace_dispatcher::queue::{
     Source,
     sqs::{Config, Queues},
@@ -24,7 +25,7 @@ async fn stand() -> Stand {
     let queue = Queue::create(&emulator, 2).await.unwrap();
     let (sending, receiving) =
         (Proxy::start(&emulator).await.unwrap(), Proxy::start(&emulator).await.unwrap());
-    let queues = Queues { process: queue.url.clone() };
+    let queues = Queues::only(Runtime::Process, queue.url.clone());
     let config = Config { aws: sending.aws(), queues, resend_after_seconds: 3600 };
     let options = Options { wake_ups: Source::Sqs(Box::new(config)), ..Options::default() };
     let platform = Platform::start(options).await.unwrap();

@@ -1,5 +1,6 @@
 //! The whole way of a wake-up: dispatcher, outbox, SQS, wrapper, claim.
 
+use trace_contracts::Runtime;
 use trace_dispatcher::queue::{
     Source,
     sqs::{Config, Queues},
@@ -10,7 +11,7 @@ use trace_localstack::{Emulator, Fault, Options, Platform, Proxy, Queue, Wrapper
 async fn wrappers_work_off_runs_and_say_when_their_queue_is_away() {
     let emulator = Emulator::here();
     let queue = Queue::create(&emulator, 30).await.unwrap();
-    let queues = Queues { process: queue.url.clone() };
+    let queues = Queues::only(Runtime::Process, queue.url.clone());
     let config = Config { aws: emulator.aws(), queues, resend_after_seconds: 3600 };
     let options = Options { wake_ups: Source::Sqs(Box::new(config)), ..Options::default() };
     let platform = Platform::start(options).await.unwrap();

@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use trace_contracts::{Sha256, wire::worker::Blob};
-use trace_dispatcher::dag;
+use trace_contracts::{Runtime, Sha256, wire::worker::Blob};
+use trace_dispatcher::{dag, runtimes::Offered};
 
 static BLOBS: LazyLock<BTreeMap<String, Blob>> = LazyLock::new(|| {
     let blob = |path: &str| (path.to_owned(), Blob { sha256: Sha256::of(path.as_bytes()), size: 1000 });
@@ -14,9 +14,10 @@ static BLOBS: LazyLock<BTreeMap<String, Blob>> = LazyLock::new(|| {
 });
 
 fuzz_target!(|text: &str| {
-    match dag::check(text, &BLOBS) {
+    let offered = Offered::only(Runtime::Process);
+    match dag::check(text, &BLOBS, &offered) {
         Ok(checked) => {
-            let again = dag::check(text, &BLOBS).expect("what was accepted is accepted");
+            let again = dag::check(text, &BLOBS, &offered).expect("what was accepted is accepted");
             assert_eq!(dag::digest(&checked.spec, text), dag::digest(&again.spec, text));
         }
         Err(errors) => {

@@ -348,6 +348,7 @@ fn one_job() -> anyhow::Result<Spec> {
         retries: Retries { max: 1, backoff_ms: 0 },
         limits: JobLimits::default(),
         egress: Vec::new(),
+        runtime: None,
     };
     Ok(Spec {
         name: "d".parse()?,

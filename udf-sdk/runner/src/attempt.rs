@@ -18,6 +18,7 @@ use url::Url;
 
 use crate::{
     api::Api,
+    bounds::Bounds,
     child, descendants, fetch,
     relay::Relay,
     settings::Places,
@@ -47,8 +48,22 @@ enum Trouble {
 }
 
 /// Runs the attempt to its end. Nothing of the code runs then.
-pub async fn live(places: &Places, api: &Api, order: &RedeemReply, relay: &Relay) -> RunnerExit {
-    match steps(places, api, order, relay).await {
+pub async fn live(
+    places: &Places,
+    api: &Api,
+    order: &RedeemReply,
+    relay: &Relay,
+    bounds: &Bounds,
+) -> RunnerExit {
+    let ended = select! {
+        ended = steps(places, api, order, relay, bounds) => ended,
+        () = bounds.over() => {
+            descendants::end_all();
+            relay.say("the time of the invocation is up: fetching, running and uploading took longer than the function may");
+            Ok(RunnerExit::Timeout)
+        }
+    };
+    match ended {
         Ok(how) => how,
         // Nobody believes a runner that it was not the code: this is what the code itself could have said.
         Err(trouble) => {
@@ -63,6 +78,7 @@ async fn steps(
     api: &Api,
     order: &RedeemReply,
     relay: &Relay,
+    bounds: &Bounds,
 ) -> Result<RunnerExit, Trouble> {
     match fetch::stage(order, &places.trust).await {
         Err(error) if error.is_the_bundles() => return Ok(RunnerExit::Bundle { detail: short(&error) }),
@@ -70,7 +86,8 @@ async fn steps(
     }
     let how = {
         let _forwarding = forward(places).await?;
-        let (running, stdout, stderr) = child::start(order)?;
+        let time = bounds.time(Duration::from_millis(order.launch.timeout_ms));
+        let (running, stdout, stderr) = child::start(order, time)?;
         let pipes = join(relay.read(stdout, LogStream::Stdout), relay.read(stderr, LogStream::Stderr));
         let ending = async {
             let how = running.ended().await;

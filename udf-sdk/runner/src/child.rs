@@ -62,16 +62,15 @@ pub struct Running {
     timeout: Duration,
 }
 
-/// Starts the code. The streams are read by the caller.
+/// Starts the code, which may run for so long. The streams are read by the caller.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn start(order: &RedeemReply) -> Result<(Running, ChildStdout, ChildStderr), Error> {
+pub fn start(order: &RedeemReply, time: Duration) -> Result<(Running, ChildStdout, ChildStderr), Error> {
     let program = Program::of(&order.launch.code);
     let interpreter = Interpreter::find(Some(&Path::new(folders::TOOLS).join("python3")))?;
-    let duration = Duration::from_millis(order.launch.timeout_ms);
     let given =
-        of_attempt(order.attempt, &order.launch, &order.capability_token, &order.region, deadline(duration));
+        of_attempt(order.attempt, &order.launch, &order.capability_token, &order.region, deadline(time));
     let routes = [DISPATCHER, QUERY, OBJECT_STORE];
     let variables = environment::variables(&given, &routes, &interpreter.python_path())?;
     let mut command = command(&program, interpreter.executable);
@@ -82,7 +81,7 @@ pub fn start(order: &RedeemReply) -> Result<(Running, ChildStdout, ChildStderr),
     limit(order.launch.resources.disk_bytes)?;
     let mut child = command.spawn().map_err(Error::Start)?;
     match (child.stdout.take(), child.stderr.take()) {
-        (Some(stdout), Some(stderr)) => Ok((Running { child, timeout: duration }, stdout, stderr)),
+        (Some(stdout), Some(stderr)) => Ok((Running { child, timeout: time }, stdout, stderr)),
         _ => Err(Error::Start(io::Error::other("its streams are not there"))),
     }
 }

@@ -1,9 +1,11 @@
-//! Runs one attempt in a container of its own (ECS), and ends with it.
+//! Runs one attempt in a container of its own (ECS) or in an invocation of its own (Lambda), and ends with it.
 //!
 //! ```text
 //! ticket ─► redeem ─► fetch bundle and files ─► start the code ─► outputs to the store ─► report the end
 //!                          what it prints ─► reports, until the dispatcher says that the attempt is over
 //! ```
+//!
+//! In Lambda the ticket is the event of the invocation ([`lambda`]).
 //!
 //! It is on the untrusted side: it holds the attempt's own capability and nothing else, and whatever it
 //! reports is believed no more than the code itself would be. What the code sees is made in
@@ -11,9 +13,11 @@
 
 mod api;
 mod attempt;
+mod bounds;
 mod child;
 mod descendants;
 mod fetch;
+mod lambda;
 mod relay;
 mod run;
 mod settings;
@@ -61,13 +65,14 @@ fn close_inherited() -> io::Result<()> {
     Ok(())
 }
 
-/// Becomes itself again with an empty environment: the one that a process starts with stays readable in
-/// `/proc` for as long as it lives, and this one holds the ticket.
+/// Becomes itself again without its environment: the one that a process starts with stays readable in `/proc` for
+/// as long as it lives, and this one holds the ticket, or in Lambda the keys of the function's role.
 fn start_anew() -> Result<(), run::Error> {
     close_inherited().map_err(run::Error::Start)?;
     let settings = Settings::from_environment()?;
     let (reader, mut writer) = io::pipe().map_err(run::Error::Start)?;
     writer.write_all(settings.to_json().as_bytes()).map_err(run::Error::Start)?;
     drop(writer);
-    Err(run::Error::Start(Command::new("/proc/self/exe").arg(INSIDE).env_clear().stdin(reader).exec()))
+    let mut again = Command::new("/proc/self/exe");
+    Err(run::Error::Start(again.arg(INSIDE).env_clear().envs(settings.kept()).stdin(reader).exec()))
 }

@@ -7,12 +7,15 @@ use tokio::{
     select,
     signal::unix::{SignalKind, signal},
 };
+use trace_contracts::LaunchTicket;
 
 use crate::{
     api::{self, Api},
-    attempt, descendants,
+    attempt,
+    bounds::Bounds,
+    descendants, lambda,
     relay::Relay,
-    settings::{self, Settings},
+    settings::{self, Places, Settings, Source},
 };
 
 /// Why an attempt was not run to a reported end.
@@ -27,6 +30,12 @@ pub enum Error {
     /// The dispatcher.
     #[error(transparent)]
     Api(#[from] api::Error),
+    /// Lambda's Runtime API does not speak with this program, or no more.
+    #[error("Lambda's Runtime API: {0}")]
+    RuntimeApi(String),
+    /// The ticket is of an attempt that this environment is not for.
+    #[error("the ticket is of another attempt than the environment; nothing was run")]
+    Misled,
     /// The container is being stopped.
     #[error("stopped from outside: everything of the attempt was killed")]
     Stopped,
@@ -48,20 +57,30 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     prctl::set_no_new_privs()?;
     descendants::adopt()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
-    let ended = runtime.block_on(live(settings));
+    let Settings { places, source } = settings;
+    let ended = match source {
+        Source::Ticket(ticket) => runtime.block_on(attempt(&places, ticket, &Bounds::Container)),
+        Source::RuntimeApi(_) => runtime.block_on(lambda::serve(places)),
+    };
     descendants::end_all();
     ended
 }
 
-async fn live(settings: Settings) -> Result<(), Error> {
+/// Runs the attempt of a ticket. What it has started may still run then.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn attempt(places: &Places, ticket: LaunchTicket, bounds: &Bounds) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Start)?;
-    let Settings { ticket, places } = settings;
     let api = Api::new(places.task_api.clone(), ticket, &places.trust);
     let relay = Relay::default();
     let attempt = async {
         let order = api.redeem().await?;
+        if !bounds.are_of(order.attempt) {
+            return Err(Error::Misled);
+        }
         let living = async {
-            let how = attempt::live(&places, &api, &order, &relay).await;
+            let how = attempt::live(places, &api, &order, &relay, bounds).await;
             relay.end(how);
             // What is left to do is the sending's.
             std::future::pending::<()>().await;

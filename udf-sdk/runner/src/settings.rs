@@ -9,13 +9,13 @@ use url::Url;
 /// Read from the environment once, and handed on without it.
 #[derive(Debug)]
 pub struct Settings {
-    /// For one attempt.
-    pub ticket: LaunchTicket,
     /// Where the platform is.
     pub places: Places,
+    /// Where the attempt comes from.
+    pub source: Source,
 }
 
-/// Where the platform is, as the definition of the task says, and who is believed to be there.
+/// Where the platform is, as the definition of the task or the function says, and who is believed to be there.
 #[derive(Debug)]
 pub struct Places {
     /// Where the dispatcher's `/v1/task` routes lie.
@@ -28,6 +28,15 @@ pub struct Places {
     pub trust: Trust,
     ca: String,
     plain_http: PlainHttp,
+}
+
+/// Where the attempt comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// The launcher has given this process the ticket of one.
+    Ticket(LaunchTicket),
+    /// Lambda's Runtime API is to be asked, with these variables, which hold no secret.
+    RuntimeApi(BTreeMap<String, String>),
 }
 
 /// Why there are no settings.
@@ -63,6 +72,13 @@ const CA: &str = "TRACE_CA";
 /// `allow` where services may be called without TLS although they are not on this machine; `refuse`, which is also
 /// what its absence says, where they may not.
 const PLAIN_HTTP: &str = "TRACE_PLAIN_HTTP";
+/// Set by Lambda, and read by the crate that speaks to its Runtime API. The first is what tells that this is Lambda.
+const OF_LAMBDA: [&str; 4] = [
+    "AWS_LAMBDA_RUNTIME_API",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+];
 
 impl Settings {
     /// The variables of this process.
@@ -86,23 +102,42 @@ impl Settings {
     }
 
     fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, Error> {
-        let ticket = need(&variable, TICKET)?.parse().map_err(|_| wrong(TICKET, "is no launch ticket"))?;
-        Ok(Self { ticket, places: Places::read(variable)? })
+        let source = if variable(OF_LAMBDA[0]).is_some() {
+            let all = OF_LAMBDA.into_iter().map(|name| Ok((name.to_owned(), need(&variable, name)?)));
+            Source::RuntimeApi(all.collect::<Result<_, Error>>()?)
+        } else {
+            let ticket = need(&variable, TICKET)?.parse().map_err(|_| wrong(TICKET, "is no launch ticket"))?;
+            Source::Ticket(ticket)
+        };
+        Ok(Self { places: Places::read(variable)?, source })
+    }
+
+    /// The only variables that this program keeps when it starts itself anew.
+    #[must_use]
+    pub fn kept(&self) -> BTreeMap<String, String> {
+        match &self.source {
+            Source::Ticket(_) => BTreeMap::new(),
+            Source::RuntimeApi(variables) => variables.clone(),
+        }
     }
 
     /// What this program writes to itself.
     #[must_use]
     pub fn to_json(&self) -> String {
+        let mut variables = self.kept();
+        if let Source::Ticket(ticket) = &self.source {
+            variables.insert(TICKET.to_owned(), ticket.expose().to_owned());
+        }
         let Places { task_api, query, object_store, ca, plain_http, trust: _ } = &self.places;
-        let variables = [
-            (TICKET, self.ticket.expose()),
+        let places = [
             (TASK_API, task_api.as_str()),
             (QUERY, query.as_str()),
             (OBJECT_STORE, object_store.as_str()),
             (CA, ca),
             (PLAIN_HTTP, if *plain_http == PlainHttp::Allow { "allow" } else { "refuse" }),
         ];
-        serde_json::json!(BTreeMap::from(variables)).to_string()
+        variables.extend(places.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        serde_json::json!(variables).to_string()
     }
 
     /// What it wrote.
@@ -180,7 +215,7 @@ mod tests {
             match name {
                 "TRACE_LAUNCH_TICKET" => Some(LaunchTicket::random().expose().to_owned()),
                 "TRACE_CA" | "TRACE_PLAIN_HTTP" => None,
-                _ => Some("https://dispatcher:7001".to_owned()),
+                _ => name.starts_with("TRACE_").then(|| "https://dispatcher:7001".to_owned()),
             }
         })
     }
@@ -191,6 +226,7 @@ mod tests {
         assert_eq!(settings.places.query.as_str(), "https://dispatcher:7001/");
         let again = Settings::from_json(&settings.to_json()).unwrap();
         assert_eq!(again.to_json(), settings.to_json());
+        assert!(matches!(again.source, Source::Ticket(_)) && settings.kept().is_empty());
         for name in ["TRACE_LAUNCH_TICKET", "TRACE_TASK_API", "TRACE_QUERY", "TRACE_OBJECT_STORE"] {
             for value in [None, Some("hush hush"), Some("ftp://hush/"), Some("http://hush/?x")] {
                 let error = read(name, value).unwrap_err().to_string();
@@ -208,9 +244,9 @@ mod tests {
         }
         let allowed = |name: &'static str| match name {
             "TRACE_LAUNCH_TICKET" => Some(LaunchTicket::random().expose().to_owned()),
-            "TRACE_CA" => None,
             "TRACE_PLAIN_HTTP" => Some("allow".to_owned()),
-            _ => Some("http://10.0.0.1/".to_owned()),
+            "TRACE_TASK_API" | "TRACE_QUERY" | "TRACE_OBJECT_STORE" => Some("http://10.0.0.1/".to_owned()),
+            _ => None,
         };
         let settings = Settings::read(allowed).unwrap();
         assert!(Settings::from_json(&settings.to_json()).is_ok(), "what is allowed stays so");
@@ -221,5 +257,21 @@ mod tests {
     fn authorities_that_are_none_are_refused() {
         assert!(read("TRACE_CA", Some("")).is_ok());
         assert!(read("TRACE_CA", Some("none")).unwrap_err().to_string().contains("TRACE_CA"));
+    }
+
+    #[test]
+    fn in_lambda_the_attempt_comes_from_the_runtime_api_and_no_secret_is_kept() {
+        let error = read("AWS_LAMBDA_RUNTIME_API", Some("127.0.0.1:9001")).unwrap_err().to_string();
+        assert!(error.contains("AWS_LAMBDA_FUNCTION_NAME"), "{error}");
+        let settings = Settings::read(|name| match name {
+            "TRACE_CA" | "TRACE_PLAIN_HTTP" => None,
+            _ => Some(format!("https://{}/", name.to_lowercase())),
+        })
+        .unwrap();
+        assert!(matches!(settings.source, Source::RuntimeApi(_)));
+        assert!(settings.kept().keys().all(|name| name.starts_with("AWS_LAMBDA_")), "{:?}", settings.kept());
+        let again = Settings::from_json(&settings.to_json()).unwrap();
+        assert_eq!(again.kept(), settings.kept());
+        assert!(!settings.to_json().contains("ticket"), "{}", settings.to_json());
     }
 }

@@ -1,20 +1,27 @@
 //! Starting an attempt's code somewhere it is confined.
 //!
 //! The life of an attempt (claim, heartbeat, logs, outputs, completion) does not know what confines
-//! the code. That is the sandbox of this machine ([`ProcessLauncher`]), or a container of its own
-//! ([`EcsLauncher`]), which answers the same [`Launched`], with the streams that its runner sends.
+//! the code. That is the sandbox of this machine ([`ProcessLauncher`]), a container of its own ([`EcsLauncher`]), or
+//! an environment of Lambda of its own ([`LambdaLauncher`]), which answer the same [`Launched`], with the streams
+//! that the runner there sends.
 
 pub mod ecs;
+pub mod lambda;
 mod process;
+mod remote;
 
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio::io::AsyncRead;
-use trace_contracts::wire::worker::{Fence, Resources};
+use trace_contracts::{
+    Runtime,
+    wire::worker::{Fence, Resources},
+};
 
 pub use ecs::EcsLauncher;
+pub use lambda::LambdaLauncher;
 pub use process::ProcessLauncher;
 pub use trace_surface::Program;
 
@@ -87,6 +94,11 @@ pub enum Staging {
 /// Starts code.
 #[async_trait]
 pub trait Launcher: Send + Sync {
+    /// What it launches.
+    fn runtime(&self) -> Runtime {
+        Runtime::Process
+    }
+
     /// Where what an attempt needs has to be.
     fn staging(&self) -> Staging {
         Staging::Here

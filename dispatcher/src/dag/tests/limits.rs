@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use insta::assert_snapshot;
 
-use super::{blobs, check, errors_with, job, spec_of};
+use super::{blobs, check, errors_with, here, job, spec_of};
 use crate::dag::{
     bounds::MAX_JOBS,
     spec::{JobLimits, Period, Rate, Source},
@@ -84,7 +84,7 @@ fn largest() -> String {
 #[test]
 fn the_largest_dag_is_read() {
     let yaml = largest().replace("    inputs:\n  - name: job_1\n", "  - name: job_1\n");
-    let spec = check(&yaml, &blobs(&["u"])).unwrap().spec;
+    let spec = check(&yaml, &blobs(&["u"]), &here()).unwrap().spec;
     assert_eq!(spec.jobs.len(), MAX_JOBS);
     assert_eq!(spec.jobs[MAX_JOBS - 1].inputs[0].source, Source::WholeJob { job: MAX_JOBS - 2 });
 }

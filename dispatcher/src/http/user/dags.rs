@@ -21,6 +21,7 @@ use crate::{
     App, db,
     deploy::{self, Candidate},
     permissions::{Permit, action},
+    runtimes::Offered,
 };
 
 /// `POST /v1/dags`: 201 for a new version, 200 for one that was there.
@@ -29,7 +30,7 @@ pub(super) async fn deploy(
     State(app): State<App>,
     Body(request): Body<DeployRequest, DEPLOY_BODY_BYTES>,
 ) -> Reply<(StatusCode, Json<DeployReply>)> {
-    let candidate = read(request).await?;
+    let candidate = read(request, app.config.wake_ups.offered()).await?;
     let examined = examine(&app, permit.org(), &candidate).await?;
     let mut tx = app.db.begin().await.map_err(database)?;
     let reply = deploy::deploy(&mut tx, &permit, &candidate, examined, app.config.egress).await?;
@@ -39,8 +40,9 @@ pub(super) async fn deploy(
 }
 
 /// Reading a file is work for a processor, so it does not hold up those who wait for the network.
-async fn read(request: DeployRequest) -> Reply<Candidate> {
-    let read = tokio::task::spawn_blocking(move || Candidate::read(request.yaml, &request.blobs)).await;
+async fn read(request: DeployRequest, offered: Offered) -> Reply<Candidate> {
+    let read = move || Candidate::read(request.yaml, &request.blobs, &offered);
+    let read = tokio::task::spawn_blocking(read).await;
     let crashed = |_| Refusal::new(ErrorCode::Internal, "the file could not be read; nothing was stored");
     Ok(read.map_err(crashed)??)
 }

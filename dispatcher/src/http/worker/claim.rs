@@ -14,7 +14,7 @@ use trace_contracts::{
 };
 use trace_plane::{Body, Reply};
 
-use super::{Worker, batches::Taken, bounded};
+use super::{Worker, batches::Taken, bounded, routing};
 use crate::{
     App, db,
     db::leases::{LeaseRow, ShownFence},
@@ -35,11 +35,12 @@ pub(super) async fn claim(
     Body(request): Body<ClaimRequest>,
 ) -> Reply<Json<ClaimReply>> {
     bounded(request.tasks.as_deref().unwrap_or_default())?;
+    let only = routing::admit(&app, request.runtime, request.tasks).await?;
     app.attendance.asks(&app.db, worker).await;
     // A lease whose token can't be signed would only run out.
     app.keys.check()?;
     let most = u32::try_from(limit::BATCH_ITEMS).unwrap_or(u32::MAX);
-    let claim = Claim { worker, claim: request.claim_id, max: request.max.min(most), only: request.tasks };
+    let claim = Claim { worker, claim: request.claim_id, max: request.max.min(most), only };
     let taken = wait(&app, claim, Duration::from_millis(request.wait_ms.min(limit::WAIT_MS))).await?;
     let leases = match taken {
         Some(Taken { leases: rows, signer }) => leases(&app, rows, &signer).await?,

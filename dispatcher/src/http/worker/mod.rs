@@ -7,6 +7,7 @@ mod complete;
 mod heartbeat;
 mod launch;
 mod logs;
+mod routing;
 
 use axum::{
     extract::FromRequestParts,

@@ -5,10 +5,14 @@
 //! once SQS has taken its message, so that every wake-up is sent at least once. What SQS loses is sent again
 //! for tasks that stay ready ([`resend`]).
 
+mod queues;
 mod resend;
 mod send;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
@@ -16,13 +20,18 @@ use serde::Deserialize;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, timeout_at};
 use trace_aws::{Aws, Failure, Patience};
-use trace_contracts::TaskId;
+use trace_contracts::{RunId, Runtime, TaskId};
 use trace_plane::Backoff;
 
-use super::{Runtime, Signals, WakeUps};
-use crate::db::{
-    self,
-    notify::{Channel, News},
+pub use queues::Queues;
+
+use super::{Signals, WakeUps};
+use crate::{
+    db::{
+        self,
+        notify::{Channel, News},
+    },
+    facts::FactCache,
 };
 
 /// Which queues, and how they are reached.
@@ -37,14 +46,6 @@ pub struct Config {
     /// message may be lost.
     #[serde(default = "resend_after")]
     pub resend_after_seconds: u64,
-}
-
-/// The queue of each runtime, by its address.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Queues {
-    /// Of the process sandbox.
-    pub process: String,
 }
 
 const fn resend_after() -> u64 {
@@ -62,6 +63,8 @@ const REST: Duration = Duration::from_secs(60);
 pub struct SqsWakeUps {
     client: Client,
     queues: Queues,
+    /// Asked only where there are several queues.
+    facts: FactCache,
     resend_after: Duration,
 }
 
@@ -87,14 +90,43 @@ impl SqsWakeUps {
         Self {
             client: Client::new(&config.aws.sdk(PATIENCE)),
             queues: config.queues.clone(),
+            facts: FactCache::default(),
             resend_after: Duration::from_secs(config.resend_after_seconds.max(1)),
         }
     }
 
-    fn queue(&self, runtime: Runtime) -> &str {
-        match runtime {
-            Runtime::Process => &self.queues.process,
+    /// Leaves a row for each task, for the queue of its runtime.
+    async fn add(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<(), db::Error> {
+        if let Some(runtime) = self.queues.offered().one() {
+            return db::outbox::add(tx, runtime, tasks).await;
         }
+        let runs: BTreeSet<RunId> = tasks.iter().map(|task| task.run()).collect();
+        let facts = self.facts.of(tx, &runs).await?;
+        let mut sorted: BTreeMap<Runtime, Vec<TaskId>> = BTreeMap::new();
+        for task in tasks {
+            let facts = facts.get(&task.run()).ok_or_else(|| db::Error::corrupt("a task of a run", task))?;
+            let runtime = self.queues.offered().of_job(facts.place(*task)?.spec.runtime);
+            sorted.entry(runtime).or_default().push(*task);
+        }
+        for (runtime, tasks) in sorted {
+            db::outbox::add(tx, runtime, &tasks).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends all that is due, to every queue; answers when to look again, unless one of them did not take it.
+    async fn send_all(&self, db: &PgPool) -> Option<Duration> {
+        let mut again = Some(REST);
+        for runtime in self.queues.offered().all() {
+            match self.send_due(db, runtime).await {
+                Ok(next) => again = again.map(|again| again.min(next)),
+                Err(error) => {
+                    tracing::warn!(%error, %runtime, "wake-ups stay in the outbox");
+                    again = None;
+                }
+            }
+        }
+        again
     }
 
     /// Sends all that is due; answers when to look again.
@@ -110,10 +142,9 @@ impl SqsWakeUps {
 
 #[async_trait]
 impl WakeUps for SqsWakeUps {
-    /// Rows for the queue; and news to dispatchers, which send them.
+    /// Rows for the queues; and news to dispatchers, which send them.
     async fn announce(&self, tx: &mut PgConnection, tasks: &[TaskId]) -> Result<Vec<News>, db::Error> {
-        // Every job runs in the process sandbox: it is the one runtime that DAGs are offered.
-        db::outbox::add(tx, Runtime::Process, tasks).await?;
+        self.add(tx, tasks).await?;
         Ok(vec![News::plain(Channel::Ready)])
     }
 
@@ -123,20 +154,14 @@ impl WakeUps for SqsWakeUps {
         let mut next_sweep = Instant::now() + self.resend_after;
         loop {
             ready.mark_unchanged();
-            let again = match self.send_due(db, Runtime::Process).await {
-                Ok(again) => {
-                    backoff = Backoff::default();
-                    again
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "wake-ups stay in the outbox");
-                    backoff.pause().await;
-                    continue;
-                }
+            let Some(again) = self.send_all(db).await else {
+                backoff.pause().await;
+                continue;
             };
+            backoff = Backoff::default();
             if Instant::now() >= next_sweep {
                 next_sweep = Instant::now() + self.resend_after;
-                match self.resend(db, Runtime::Process).await {
+                match self.resend(db).await {
                     Ok(0) => {}
                     Ok(tasks) => {
                         tracing::info!(tasks, "tasks have been ready for long and are announced again");

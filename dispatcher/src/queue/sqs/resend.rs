@@ -2,18 +2,16 @@
 //! a worker that died after it had deleted one.
 //!
 //! One dispatcher looks, and seldom. A task that has been ready for long is nothing unusual where there are
-//! fewer workers than work: its message is still in the queue. So as long as the queue has messages, only the
-//! tasks that have waited longest are announced again; once it has none, all of them.
+//! fewer workers than work: its message is still in the queue. So as long as a queue has messages, only the
+//! tasks that have waited longest are announced again; once none has, all of them.
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use sqlx::PgPool;
 use trace_aws::Failure;
+use trace_contracts::Runtime;
 
 use super::{Error, SqsWakeUps};
-use crate::{
-    db::outbox::{self, Turn},
-    queue::Runtime,
-};
+use crate::db::outbox::{self, Turn};
 
 /// Tasks that are announced again at a time while the queue has messages.
 const FEW: i64 = 1_000;
@@ -24,13 +22,21 @@ const CALL: &str = "GetQueueAttributes";
 
 impl SqsWakeUps {
     /// Leaves wake-ups for tasks whose messages may be lost; answers for how many.
-    pub(super) async fn resend(&self, db: &PgPool, runtime: Runtime) -> Result<u64, Error> {
+    pub(super) async fn resend(&self, db: &PgPool) -> Result<usize, Error> {
         let after = self.resend_after.as_secs_f64();
         if outbox::take_turn(&mut *db.acquire().await?, after).await? == Turn::NotNow {
             return Ok(0);
         }
-        let limit = if self.messages(runtime).await? == 0 { MANY } else { FEW };
-        Ok(outbox::add_lost(&mut *db.acquire().await?, runtime, after, limit).await?)
+        let mut messages = 0;
+        for runtime in self.queues.offered().all() {
+            messages += self.messages(runtime).await?;
+        }
+        let limit = if messages == 0 { MANY } else { FEW };
+        let mut tx = db.begin().await?;
+        let lost = outbox::lost(&mut tx, after, limit).await?;
+        self.add(&mut tx, &lost).await?;
+        tx.commit().await?;
+        Ok(lost.len())
     }
 
     /// How many messages SQS has, as far as it knows.
@@ -44,7 +50,7 @@ impl SqsWakeUps {
             ApproximateNumberOfMessagesNotVisible,
             ApproximateNumberOfMessagesDelayed,
         ];
-        let call = self.client.get_queue_attributes().queue_url(self.queue(runtime));
+        let call = self.client.get_queue_attributes().queue_url(self.queues.address(runtime));
         let answer = call.set_attribute_names(Some(counts.to_vec())).send().await;
         let answer = answer.map_err(|error| Failure::of("SQS", CALL, &error))?;
         let attributes = answer.attributes();

@@ -6,15 +6,12 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use sqlx::PgPool;
 use trace_aws::Failure;
 use trace_contracts::{
-    TaskId,
+    Runtime, TaskId,
     wire::queue::{TASKS_PER_MESSAGE, WakeUpMessage},
 };
 
 use super::{Error, SqsWakeUps};
-use crate::{
-    db::outbox::{self, OutboxRow},
-    queue::Runtime,
-};
+use crate::db::outbox::{self, OutboxRow};
 
 /// What SQS takes in one call.
 const MESSAGES_PER_BATCH: usize = 10;
@@ -70,7 +67,7 @@ impl SqsWakeUps {
     /// Answers which messages SQS has taken, and why it has not taken others.
     async fn send(&self, runtime: Runtime, batch: &[&[OutboxRow]]) -> (Vec<usize>, Option<Failure>) {
         const CALL: &str = "SendMessageBatch";
-        let mut call = self.client.send_message_batch().queue_url(self.queue(runtime));
+        let mut call = self.client.send_message_batch().queue_url(self.queues.address(runtime));
         for (at, rows) in batch.iter().enumerate() {
             let tasks: Vec<TaskId> = rows.iter().map(|row| row.task).collect();
             // A chunk of the rows makes one message.

@@ -31,6 +31,7 @@ pub fn job(name: &str) -> JobSpec {
         retries: Retries { max: 1, backoff_ms: 0 },
         limits: JobLimits::default(),
         egress: Vec::new(),
+        runtime: None,
     }
 }
 

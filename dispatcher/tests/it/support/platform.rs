@@ -12,7 +12,7 @@ use trace_dispatcher::{
     credentials::Source,
     identity::Kind,
     keys::SigningKey,
-    queue::WakeUps,
+    queue::{self, WakeUps},
     start,
 };
 
@@ -48,6 +48,8 @@ pub struct Platform {
 pub struct Options {
     pub limits: Limits,
     pub wake: Option<Arc<dyn WakeUps>>,
+    /// How workers hear of tasks.
+    pub wake_ups: queue::Source,
     pub object_store: Option<String>,
     /// Where sessions come from, if not from memory.
     pub credentials: Option<Arc<dyn CredentialMinter>>,
@@ -123,7 +125,7 @@ impl Platform {
             credentials: Source::None,
             egress: options.egress,
             webhooks: trace_dispatcher::webhooks::Settings::default(),
-            wake_ups: trace_dispatcher::queue::Source::Postgres,
+            wake_ups: options.wake_ups,
             limits: options.limits,
         };
         let (outputs, sessions) = (Arc::new(MemoryOutputs::default()), Arc::new(MemorySessions::default()));

@@ -17,7 +17,7 @@ use trace_contracts::{
 use super::Platform;
 
 pub fn claiming(max: u32) -> ClaimRequest {
-    ClaimRequest { claim_id: ClaimId::random(), max, tasks: None, wait_ms: 0 }
+    ClaimRequest { claim_id: ClaimId::random(), max, tasks: None, wait_ms: 0, runtime: None }
 }
 
 pub fn fence(lease: &Lease) -> Fence {

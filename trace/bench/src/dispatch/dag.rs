@@ -31,6 +31,7 @@ pub fn pipeline(name: &str, jobs: usize, partitions: usize) -> anyhow::Result<Sp
             retries: Retries { max: 1, backoff_ms: 0 },
             limits: JobLimits::default(),
             egress: Vec::new(),
+            runtime: None,
         });
     }
     Ok(Spec {

@@ -116,7 +116,13 @@ async fn claim(
 ) -> anyhow::Result<Claimed> {
     let mut claimed = Claimed::new();
     while !done.is_cancelled() {
-        let request = ClaimRequest { claim_id: ClaimId::random(), max: batch, tasks: None, wait_ms: 20_000 };
+        let request = ClaimRequest {
+            claim_id: ClaimId::random(),
+            max: batch,
+            tasks: None,
+            wait_ms: 20_000,
+            runtime: None,
+        };
         let reply: ClaimReply = tokio::select! {
             () = done.cancelled() => break,
             reply = client.call("/internal/claim", &request) => reply?,

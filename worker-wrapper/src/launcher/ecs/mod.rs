@@ -11,8 +11,6 @@
 mod api;
 mod config;
 mod ended;
-mod rate;
-mod reports;
 mod size;
 mod stopped;
 mod sweep;
@@ -25,20 +23,18 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use trace_contracts::{
-    AttemptId, LaunchTicket,
-    wire::{launch::TicketReply, worker::Fence},
-};
+use trace_contracts::{AttemptId, LaunchTicket, Runtime, wire::launch::TicketReply};
 
 use self::{
     api::{Ecs, TaskArn},
     ended::Launch,
-    rate::Rate,
-    reports::{BUFFER_BYTES, Reports},
     size::Size,
     tasks::Tasks,
 };
-use super::{Error, Launched, Launcher, Order, Staging};
+use super::{
+    Error, Launched, Launcher, Order, Staging,
+    remote::{BUFFER_BYTES, Limits, Rate, Reports, ticket},
+};
 use crate::{backoff::Retrying, dispatcher::Dispatcher};
 
 pub use config::Config;
@@ -92,17 +88,6 @@ impl EcsLauncher {
             _sweeping: AbortOnDropHandle::new(sweeping),
         }
     }
-
-    async fn ticket(&self, fence: Fence) -> Result<TicketReply, Error> {
-        let mut retrying = Retrying::new(crate::backoff::DISPATCHER_AWAY);
-        loop {
-            match self.dispatcher.ticket(fence).await {
-                Ok(reply) => return Ok(reply),
-                Err(error) if error.is_passing() && retrying.again().await => {}
-                Err(error) => return Err(Error::Machine(format!("asking for a launch ticket: {error}"))),
-            }
-        }
-    }
 }
 
 /// Starts a task, at the rate, and again while ECS has no room, for half of the ticket's time.
@@ -129,6 +114,10 @@ async fn run(
 
 #[async_trait]
 impl Launcher for EcsLauncher {
+    fn runtime(&self) -> Runtime {
+        Runtime::EcsUdf
+    }
+
     fn staging(&self) -> Staging {
         Staging::Elsewhere
     }
@@ -138,7 +127,7 @@ impl Launcher for EcsLauncher {
             || Error::Machine("a container needs a lease: there is no run without a platform".to_owned());
         let fence = order.lease.ok_or_else(no_lease)?;
         let size = Size::of(&order.resources).map_err(|error| Error::Program(error.to_string()))?;
-        let TicketReply { ticket, valid_ms, .. } = self.ticket(fence).await?;
+        let TicketReply { ticket, valid_ms, .. } = ticket(&self.dispatcher, fence).await?;
         let time = Duration::from_millis(valid_ms);
         let starting = run(self.ecs.clone(), Arc::clone(&self.rate), fence.attempt, ticket, size, time);
         // On its own, so that a request that is under way is seen to its end when the attempt is given up here:
@@ -155,8 +144,7 @@ impl Launcher for EcsLauncher {
             reports: Reports::new(self.dispatcher.clone(), fence, inner_stdout, inner_stderr),
             kill: kill.clone(),
             redeem_within: time,
-            timeout: order.timeout,
-            memory_limit: order.resources.memory_bytes,
+            limits: Limits { timeout: order.timeout, memory: order.resources.memory_bytes },
         };
         Ok(Launched {
             stdout: Box::new(stdout),

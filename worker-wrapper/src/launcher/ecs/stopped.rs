@@ -5,7 +5,7 @@
 
 use aws_sdk_ecs::types::{Container, Task, TaskStopCode};
 
-use crate::launcher::{Error, Exit};
+use crate::launcher::{Error, Exit, remote::SILENT};
 
 /// What ECS says of a task that has stopped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +20,6 @@ pub(super) struct Stopped {
     pub container_reason: String,
 }
 
-/// The status of a runner that has ended and said nothing.
-const SILENT: i32 = 70;
 /// Signals as a container's exit code has them.
 const SIGNALS: i32 = 128;
 

@@ -14,19 +14,19 @@ const BURST: Duration = Duration::from_secs(2);
 
 /// Turns at so many a second.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(in crate::launcher) struct Rate {
     interval: Duration,
     /// When the next turn would be without a burst.
     next: Mutex<Instant>,
 }
 
 impl Rate {
-    pub(super) fn new(per_second: NonZeroU32) -> Self {
+    pub(in crate::launcher) fn new(per_second: NonZeroU32) -> Self {
         Self { interval: Duration::from_secs(1) / per_second.get(), next: Mutex::new(Instant::now() - BURST) }
     }
 
     /// Waits for a turn.
-    pub(super) async fn turn(&self) {
+    pub(in crate::launcher) async fn turn(&self) {
         sleep_until(self.take(Instant::now())).await;
     }
 

@@ -14,10 +14,10 @@ use crate::{
 };
 
 /// What is in a stream before its reader has taken it.
-pub(super) const BUFFER_BYTES: usize = 64 * 1024;
+pub(in crate::launcher) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The reports of one attempt.
-pub(super) struct Reports {
+pub(in crate::launcher) struct Reports {
     dispatcher: Dispatcher,
     fence: Fence,
     stdout: DuplexStream,
@@ -29,7 +29,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    pub(super) const fn new(
+    pub(in crate::launcher) const fn new(
         dispatcher: Dispatcher,
         fence: Fence,
         stdout: DuplexStream,
@@ -39,12 +39,12 @@ impl Reports {
     }
 
     /// Whether a runner has redeemed the ticket, as far as is known here.
-    pub(super) fn is_redeemed(&self) -> bool {
+    pub(in crate::launcher) fn is_redeemed(&self) -> bool {
         self.stage == Stage::Redeemed
     }
 
     /// Takes reports until a runner has redeemed the ticket.
-    pub(super) async fn redeemed(&mut self) -> Result<(), Error> {
+    pub(in crate::launcher) async fn redeemed(&mut self) -> Result<(), Error> {
         while !self.is_redeemed() {
             self.round().await?;
         }
@@ -52,7 +52,7 @@ impl Reports {
     }
 
     /// Takes reports until the last one.
-    pub(super) async fn ended(&mut self) -> Result<RunnerExit, Error> {
+    pub(in crate::launcher) async fn ended(&mut self) -> Result<RunnerExit, Error> {
         loop {
             if let Some(how) = self.ended.take() {
                 return Ok(how);
