@@ -22,7 +22,7 @@ pub use self::{
     platform::{CAPABILITY_ISSUER, Options, Platform, after, job},
     proxy::{Fault, Proxy},
     queue::Queue,
-    worker::Worker,
+    worker::{Given, Worker},
     wrapper::Wrapper,
 };
 

@@ -298,6 +298,7 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 mod limits;
+mod secrets;
 
 proptest! {
     #[test]

@@ -52,6 +52,10 @@ pub(super) struct Up {
     /// certificates
     #[arg(long, value_name = "FILE")]
     egress_ca: Option<PathBuf>,
+    /// A folder with secrets of built-in operators: files 0600 named ORG/NAME, such as o1/warehouse, in folders 0700
+    /// (see docs/dag-yaml.md)
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
 }
 
 impl Up {
@@ -63,6 +67,7 @@ impl Up {
             slots: self.slots,
             egress_policy: self.egress_policy,
             egress_ca: self.egress_ca,
+            secrets: self.secrets,
         };
         Ok(up::run(options).await?)
     }

@@ -48,6 +48,8 @@ pub struct Options {
     pub egress_policy: Option<PathBuf>,
     /// Authorities that receivers of webhooks are believed by, beside the system's.
     pub egress_ca: Option<PathBuf>,
+    /// The folder with the secrets of built-in operators, as `ORG/NAME`.
+    pub secrets: Option<PathBuf>,
 }
 
 /// Why there is no platform, or none any more.
