@@ -1,5 +1,6 @@
 //! What an operator sets. Read from one YAML file by the binary; built in place by `trace up`.
 
+mod check;
 mod database;
 mod object_store;
 
@@ -7,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::{Name, Secret, token::LEEWAY_SECONDS};
-use trace_plane::{PlainHttp, Transport, listener, outgoing};
+use trace_plane::{PlainHttp, Transport};
 use url::Url;
 
 use crate::{credentials::Source, keys::kms, queue, webhooks};
@@ -307,38 +308,13 @@ impl Config {
             None => Ok(config),
         }
     }
-
-    fn wrong(&self) -> Option<String> {
-        let sessions = match &self.credentials {
-            Source::Sts(sts) => sts.wrong(),
-            Source::None => None,
-        };
-        let database = database::options(&self.database_url, self.unverified_database);
-        sessions
-            .or_else(|| database.err().map(|error| error.to_string()))
-            .or_else(|| self.check_listeners().err().map(|error| format!("`listen`: {error}")))
-            .or_else(|| self.check_addresses().err().map(|error| error.to_string()))
-    }
-
-    fn check_listeners(&self) -> Result<(), listener::Error> {
-        let Listen { users, tasks, workers } = self.listen;
-        [users, tasks, workers].into_iter().try_for_each(|address| self.transport.admit(address))
-    }
-
-    fn check_addresses(&self) -> Result<(), outgoing::Refused> {
-        if let Jwks::Url(keys) = &self.users.jwks {
-            self.plain_http.admit("users.jwks", keys)?;
-        }
-        let store = self.object_store.endpoint.as_ref();
-        store.map_or(Ok(()), |store| self.plain_http.admit("object_store.endpoint", store))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const YAML: &str = "
+    pub(super) const YAML: &str = "
 database_url: postgres://trace:hunter2@db/trace
 listen: { users: 127.0.0.1:8080, tasks: 127.0.0.1:8081, workers: 127.0.0.1:8082 }
 key_dir: /var/lib/trace/keys
@@ -417,24 +393,6 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
             assert!(at(bad).is_err(), "{bad}");
         }
         assert!(at("aws: { region: x, endpoint: 'http://10.0.0.1/' }, queues: { process: 'q' }").is_err());
-    }
-
-    #[test]
-    fn what_carries_keys_or_data_is_not_called_without_tls() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("dispatcher.yaml");
-        let read = |text: &str| {
-            std::fs::write(&path, text.replace("@db/", "@127.0.0.1/")).unwrap();
-            Config::read(&path).map_err(|error| error.to_string())
-        };
-        assert!(read(YAML).is_ok());
-        let keys = YAML.replace("https://id.example/jwks.json", "http://id.example/jwks.json");
-        assert!(read(&keys).unwrap_err().contains("`users.jwks`"));
-        let store = YAML.replace("region: us-east-1", "region: us-east-1, endpoint: 'http://10.0.0.7/'");
-        assert!(read(&store).unwrap_err().contains("`object_store.endpoint`"));
-        assert!(read(&format!("{store}plain_http: allow\n")).is_ok());
-        let open = YAML.replace("127.0.0.1:8082", "0.0.0.0:8082");
-        assert!(read(&open).unwrap_err().contains("`transport: plain`"));
     }
 
     #[test]

@@ -47,6 +47,12 @@ impl Emulator {
         reached_at(&self.endpoint)
     }
 
+    /// A client of Secrets Manager for the test itself.
+    #[must_use]
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.aws().sdk(PATIENCE))
+    }
+
     /// A client of SQS for the test itself.
     #[must_use]
     pub fn sqs(&self) -> aws_sdk_sqs::Client {

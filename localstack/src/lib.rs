@@ -24,7 +24,7 @@ pub use self::{
     platform::{CAPABILITY_ISSUER, Options, Platform, after, job},
     proxy::{Fault, Proxy},
     queue::Queue,
-    worker::Worker,
+    worker::{Given, Worker},
     wrapper::Wrapper,
 };
 

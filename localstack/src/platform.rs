@@ -228,7 +228,7 @@ pub fn job(name: &str, tasks: usize) -> JobSpec {
     let parse = |text: &str| text.parse().expect("a name");
     JobSpec {
         name: parse(name),
-        code: Code::Operator { operator: parse("noop"), config: serde_json::json!({}) },
+        code: Code::Operator { operator: parse("noop"), config: serde_json::json!({}), secrets: Vec::new() },
         files: BTreeMap::new(),
         inputs: Vec::new(),
         partitions: (0..tasks).map(|n| format!("p{n}").parse().expect("a partition")).collect(),

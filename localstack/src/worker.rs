@@ -1,6 +1,11 @@
 //! The wrapper itself, with the launcher that it is told to use.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -12,7 +17,7 @@ use trace_object_store::EmbeddedObjectStore;
 use trace_worker_wrapper::{
     Config, Error,
     config::{Addressing, LauncherSettings, ObjectStore, SandboxSettings},
-    run,
+    run, secrets,
     wakeups::Source,
 };
 use url::Url;
@@ -26,6 +31,17 @@ pub struct Worker {
     _folder: TempDir,
 }
 
+/// What a test gives its worker.
+#[derive(Default)]
+pub struct Given {
+    /// What runs attempts.
+    pub launcher: LauncherSettings,
+    /// Where secrets are kept.
+    pub secrets: secrets::Source,
+    /// Programs that tasks see, by name.
+    pub tools: BTreeMap<String, PathBuf>,
+}
+
 impl Worker {
     /// Starts one.
     ///
@@ -36,6 +52,15 @@ impl Worker {
         store: &EmbeddedObjectStore,
         launcher: LauncherSettings,
     ) -> anyhow::Result<Self> {
+        Self::with(platform, store, Given { launcher, ..Given::default() })
+    }
+
+    /// Starts one that differs in more than its launcher.
+    ///
+    /// # Errors
+    /// When there is no folder.
+    pub fn with(platform: &Platform, store: &EmbeddedObjectStore, given: Given) -> anyhow::Result<Self> {
+        let Given { launcher, secrets, tools } = given;
         let folder = tempfile::Builder::new().prefix("trace-worker.").tempdir()?;
         let at = |address: SocketAddr| -> anyhow::Result<Url> { Ok(format!("http://{address}/").parse()?) };
         let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../udf-sdk/python").canonicalize()?;
@@ -56,6 +81,7 @@ impl Worker {
             claim_wait_ms: 1_000,
             wake_ups: Source::Dispatcher,
             drain_ms: 1_000,
+            secrets,
             health: None,
             transport: Default::default(),
             ready_file: None,
@@ -63,7 +89,7 @@ impl Worker {
             plain_http: Default::default(),
             egress: None,
             launcher,
-            sandbox: SandboxSettings { sdk: Some(sdk), ..SandboxSettings::default() },
+            sandbox: SandboxSettings { sdk: Some(sdk), tools, ..SandboxSettings::default() },
         };
         let stop = CancellationToken::new();
         let running = tokio::spawn(run(config, stop.clone()));

@@ -59,6 +59,7 @@ impl Wrapper {
             claim_wait_ms: 1_000,
             wake_ups: Source::Sqs(Box::new(wake_ups)),
             drain_ms: 1_000,
+            secrets: Default::default(),
             health: Some(health),
             launcher: LauncherSettings::Process,
             transport: Default::default(),

@@ -1,5 +1,7 @@
 //! What a wrapper needs to know.
 
+mod check;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -11,12 +13,15 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
-use trace_plane::{PlainHttp, Transport, listener, outgoing};
+use trace_plane::{PlainHttp, Transport};
 use url::Url;
+
+pub use check::Wrong;
 
 use crate::{
     launcher::{ecs, lambda},
     sandbox::SandboxConfig,
+    secrets,
     wakeups::Source,
 };
 
@@ -61,6 +66,9 @@ pub struct Config {
     /// Where `/healthz` and `/readyz` are answered; nowhere when absent.
     #[serde(default)]
     pub health: Option<SocketAddr>,
+    /// Where secrets of built-in operators are kept.
+    #[serde(default)]
+    pub secrets: secrets::Source,
     /// What runs attempts.
     #[serde(default)]
     pub launcher: LauncherSettings,
@@ -212,17 +220,6 @@ pub enum Error {
     Form(PathBuf),
 }
 
-/// What a configuration can't say.
-#[derive(Debug, thiserror::Error)]
-pub enum Wrong {
-    /// The health listener would be open to others without TLS.
-    #[error("`health`: {0}")]
-    Health(#[from] listener::Error),
-    /// A service would be called without TLS.
-    #[error(transparent)]
-    Address(#[from] outgoing::Refused),
-}
-
 impl Config {
     /// Reads a configuration from a JSON file. The identity may be left out of it and be given in
     /// the environment instead, as `TRACE_WORKER_TOKEN`.
@@ -245,29 +242,6 @@ impl Config {
             fields.entry("identity").or_insert(serde_json::Value::String(identity));
         }
         serde_json::from_value(document).map_err(broken)
-    }
-
-    /// Whether the wrapper would start with it, as far as it tells by itself: the files that it names are not opened.
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn check(&self) -> Result<(), Wrong> {
-        if let Some(health) = self.health {
-            self.transport.admit(health)?;
-        }
-        Ok(self.check_addresses()?)
-    }
-
-    /// Whether tokens and data go to each service by TLS, or on this machine, or somebody said that they need not.
-    ///
-    /// # Errors
-    /// The address that would be called without TLS.
-    pub fn check_addresses(&self) -> Result<(), outgoing::Refused> {
-        self.plain_http.admit("dispatcher", &self.dispatcher)?;
-        self.plain_http.admit("task_api", &self.task_api)?;
-        self.plain_http.admit("query", &self.query)?;
-        self.plain_http.admit("object_store.endpoint", &self.object_store.endpoint)?;
-        self.egress.as_ref().map_or(Ok(()), |gateway| self.plain_http.admit("egress", gateway))
     }
 
     /// How long a claim waits.
@@ -302,14 +276,14 @@ impl From<SandboxSettings> for SandboxConfig {
 mod tests {
     use super::*;
 
-    const FILE: &str = r#"{
+    pub(super) const FILE: &str = r#"{
         "dispatcher": "http://127.0.0.1:7002/", "task_api": "http://127.0.0.1:7001/",
         "query": "http://127.0.0.1:7003/",
         "object_store": {"endpoint": "http://127.0.0.1:7004/", "region": "us-east-1"},
         "work_dir": "/var/lib/trace/worker", "slots": 4
     }"#;
 
-    fn parse(text: &str, identity: Option<&str>) -> Result<Config, Error> {
+    pub(super) fn parse(text: &str, identity: Option<&str>) -> Result<Config, Error> {
         Config::parse(text, identity.map(str::to_owned), Path::new("worker.json"))
     }
 
@@ -350,29 +324,6 @@ mod tests {
         for bad in ["http://gateway:3128/proxy", "http://user:hush@gateway:3128/"] {
             assert!(with(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn what_carries_tokens_or_data_is_not_called_without_tls() {
-        let egress = |scheme: &str, rest: &str| {
-            let text = FILE.replacen('{', &format!(r#"{{"egress": "{scheme}://gateway:3128",{rest}"#), 1);
-            parse(&text, Some("x")).unwrap().check()
-        };
-        assert!(egress("https", "").is_ok());
-        assert!(egress("http", "").unwrap_err().to_string().contains("`egress`"));
-        assert!(egress("http", r#""plain_http": "allow","#).is_ok());
-        for (setting, here) in [
-            ("dispatcher", "http://127.0.0.1:7002/"),
-            ("task_api", "http://127.0.0.1:7001/"),
-            ("query", "http://127.0.0.1:7003/"),
-            ("object_store.endpoint", "http://127.0.0.1:7004/"),
-        ] {
-            let away = parse(&FILE.replace(here, "http://10.0.0.1/"), Some("x")).unwrap();
-            let refused = away.check().unwrap_err().to_string();
-            assert!(refused.contains(&format!("`{setting}`")) && refused.contains("plain_http"), "{refused}");
-        }
-        let open = FILE.replacen('{', r#"{"health": "0.0.0.0:7020","#, 1);
-        assert!(parse(&open, Some("x")).unwrap().check().unwrap_err().to_string().contains("`health`"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod leases;
 pub mod local;
 mod logs;
 pub mod sandbox;
+pub mod secrets;
 mod slots;
 mod task_api;
 pub mod wakeups;

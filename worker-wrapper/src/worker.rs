@@ -24,6 +24,7 @@ use crate::{
     health::{Doing, Health},
     launcher::{EcsLauncher, LambdaLauncher, Launcher, ProcessLauncher, Staging},
     leases::Leases,
+    secrets,
     slots::{Room, Slots},
     task_api::TaskApi,
     wakeups::{self, Answered, WakeUp, WakeUps},
@@ -53,6 +54,9 @@ pub enum Error {
     /// The health listener can't be opened.
     #[error("the health listener: {0}")]
     Health(#[from] listener::Error),
+    /// Others could read or change the secrets.
+    #[error("`secrets.folder`: {0}")]
+    Secrets(#[from] secrets::NotPrivate),
     /// An address that would be called without TLS.
     #[error(transparent)]
     Outgoing(#[from] outgoing::Refused),
@@ -124,6 +128,7 @@ pub async fn run_with(
             region: config.object_store.region.clone(),
             store: Platform::store(&config.object_store),
             gateway,
+            secrets: config.secrets.open()?,
             give_up: CancellationToken::new(),
             dispatcher: dispatcher.clone(),
         }),

@@ -97,6 +97,10 @@ pub enum Code {
         operator: Name,
         /// Its settings.
         config: serde_json::Value,
+        /// Names of the org's secrets that it finds in its environment. Values are nowhere but there. Left out of the
+        /// JSON where there is none, so that what is stored of other jobs stays as it was.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<Name>,
     },
 }
 
@@ -225,6 +229,8 @@ pub enum FailureReason {
     ForbiddenSyscall,
     /// The bundle or a file is missing, too large, or not what its hash says.
     Bundle,
+    /// A secret that it declares is not there, or can't be given to it.
+    Secret,
     /// Its outputs are not acceptable (a link, a device, a name that is not a key).
     Output,
     /// The sandbox could not be set up; counts as a lost worker, not as a failure of the task.
@@ -261,6 +267,7 @@ impl FailureReason {
             Self::Processes => "processes",
             Self::ForbiddenSyscall => "forbidden_syscall",
             Self::Bundle => "bundle",
+            Self::Secret => "secret",
             Self::Output => "output",
             Self::Launch => "launch",
             Self::WorkerStopping => "worker_stopping",

@@ -185,6 +185,7 @@ mod tests {
             code: Code::Operator {
                 operator: "csv_to_parquet".parse().unwrap(),
                 config: serde_json::json!({"file": "source"}),
+                secrets: vec!["warehouse".parse().unwrap()],
             },
             files: BTreeMap::new(),
             resources: Resources { cpu_millis: 1000, memory_bytes: 512 << 20, disk_bytes: 256 << 20 },

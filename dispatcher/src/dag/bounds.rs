@@ -20,6 +20,8 @@ pub const MAX_EGRESS_OF_DAG: usize = 1_000;
 pub const MAX_DELIVER: usize = 64;
 /// Files of one job.
 pub const MAX_FILES: usize = 64;
+/// Secrets of one job.
+pub const MAX_SECRETS: usize = 16;
 /// Parameters of one DAG.
 pub const MAX_PARAMS: usize = 100;
 /// Settings of one operator, and parameters of one run, as JSON: they travel in an environment.

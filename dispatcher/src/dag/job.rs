@@ -11,7 +11,7 @@ use super::{
     bounds,
     decode::{Leaf, Located, Record as _, exactly_one},
     egress::{self, EgressUse},
-    findings::{Findings, shown},
+    findings::Findings,
     leaf::RelativePath,
     quantity::{Bytes, Count, shown_bytes, shown_millis},
     raw::{RawJob, RawRate, RawResources, RawRetries},
@@ -48,7 +48,6 @@ pub fn own(
     reached: &mut Vec<EgressUse>,
     findings: &mut Findings,
 ) -> Option<Own> {
-    refuse_secrets(job, findings);
     let code = code(job, operators, uploads, findings);
     let files = files(job, uploads, findings);
     let resources = resources(job.resources.as_ref(), findings);
@@ -65,17 +64,32 @@ pub fn own(
     Some(Own { code: code?, files: files?, resources, timeout_ms, retries, limits, egress: egress? })
 }
 
-/// What no job is given yet. Saying so at deploy is better than a task that fails for want of it.
-fn refuse_secrets(job: &RawJob, findings: &mut Findings) {
-    let untrusted = job.gives("udf");
-    let secrets = if untrusted {
-        "secrets are for trusted operators only, never for a function of yours: leave `secrets` empty, \
-         and let an operator fetch what needs a secret"
-    } else {
-        "this platform has no secret store yet: leave `secrets` empty"
+/// The names of a trusted job's secrets, each once.
+fn secrets(job: &RawJob, findings: &mut Findings) -> Option<Vec<Name>> {
+    let Some(list) = &job.secrets else {
+        return (!job.gives("secrets")).then(Vec::new);
     };
+    if list.written > bounds::MAX_SECRETS {
+        findings.push(&list.place, format!("a job has at most {} secrets", bounds::MAX_SECRETS));
+        return None;
+    }
+    let mut names = Vec::with_capacity(list.items.len());
+    for declared in &list.items {
+        if names.contains(&declared.value) {
+            findings.push(&declared.place, format!("`{}` is there twice", declared.value));
+        } else {
+            names.push(declared.value.clone());
+        }
+    }
+    Some(names)
+}
+
+/// Untrusted code gets none: what it can read, it can send wherever it may write.
+fn refuse_secrets(job: &RawJob, findings: &mut Findings) {
     for declared in job.secrets.iter().flat_map(|list| &list.items) {
-        findings.push(&declared.place, format!("`{}`: {secrets}", shown(&declared.value.0)));
+        let why = "secrets are for trusted operators only, never for a function of yours: leave `secrets` empty, and \
+                   let an operator fetch what needs a secret";
+        findings.push(&declared.place, format!("`{}`: {why}", declared.value));
     }
 }
 
@@ -96,12 +110,14 @@ fn code(
                 let message = format!("there is no operator `{}`{hint}: there are {all}", operator.value);
                 findings.push(&operator.place, message);
             }
-            Some(Code::Operator { operator: operator.value.clone(), config: config? })
+            let secrets = secrets(job, findings);
+            Some(Code::Operator { operator: operator.value.clone(), config: config?, secrets: secrets? })
         }
         _ => {
             if let Some(with) = &job.with {
                 findings.push(&with.place, "`with` sets up an operator; a function of yours reads `params`");
             }
+            refuse_secrets(job, findings);
             let udf = job.udf.as_ref()?;
             let language = udf.language.as_ref().map(|language| language.value);
             let content = Content::Bundle(language);

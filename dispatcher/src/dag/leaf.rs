@@ -247,20 +247,6 @@ impl Leaf for Destination {
     }
 }
 
-/// The name of a secret: declared, and refused until it is offered.
-#[derive(Debug, Clone)]
-pub struct Declared(pub String);
-
-impl Leaf for Declared {
-    fn read(value: Value) -> Result<Self, String> {
-        text(value, "a text").map(Self)
-    }
-
-    fn describe() -> Schema {
-        json_schema!({ "type": "string" })
-    }
-}
-
 /// Any value that JSON has too: a parameter's default, a setting of an operator.
 #[derive(Debug, Clone)]
 pub struct Json(pub serde_json::Value);

@@ -7,7 +7,7 @@ use super::{
     decode::{List, Located, Table, record},
     deliver::RawDeliver,
     egress::RawEgress,
-    leaf::{AllPartitions, ByMonth, ColumnName, Declared, Json, Month, RelativePath},
+    leaf::{AllPartitions, ByMonth, ColumnName, Json, Month, RelativePath},
     quantity::{Bytes, Count, CpuMillis, Millis, Priority},
     spec::Period,
 };
@@ -65,8 +65,8 @@ record! {
         optional priority: Located<Priority> = "priority",
         /// How often a task may start; left out, at any time.
         optional rate: RawRate = "rate",
-        /// Secrets that a trusted job needs; none are offered yet.
-        optional secrets: List<Located<Declared>> = "secrets",
+        /// Secrets of the org that an operator finds in its environment, by name; never for a `udf`.
+        optional secrets: List<Located<Name>> = "secrets",
         /// Destinations outside the platform that the job reaches, and how much. An admin has to allow each.
         optional egress: List<RawEgress> = "egress",
         /// Where the job runs; left out, the DAG's, or else the environment decides.

@@ -325,6 +325,7 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 mod limits;
+mod secrets;
 
 proptest! {
     #[test]

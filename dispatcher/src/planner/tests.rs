@@ -10,7 +10,11 @@ fn job(index: usize, partitions: usize, inputs: Vec<Source>) -> JobSpec {
     let keys = (0..partitions).map(|p| format!("p{p}").parse().unwrap()).collect();
     JobSpec {
         name: format!("j{index}").parse().unwrap(),
-        code: Code::Operator { operator: "noop".parse().unwrap(), config: serde_json::Value::Null },
+        code: Code::Operator {
+            operator: "noop".parse().unwrap(),
+            config: serde_json::Value::Null,
+            secrets: Vec::new(),
+        },
         files: BTreeMap::new(),
         inputs: inputs
             .into_iter()

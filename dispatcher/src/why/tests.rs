@@ -35,7 +35,11 @@ pub(super) fn job(name: &str, partitions: usize, inputs: Vec<Source>) -> JobSpec
     });
     JobSpec {
         name: name.parse().unwrap(),
-        code: Code::Operator { operator: "noop".parse().unwrap(), config: serde_json::Value::Null },
+        code: Code::Operator {
+            operator: "noop".parse().unwrap(),
+            config: serde_json::Value::Null,
+            secrets: Vec::new(),
+        },
         files: BTreeMap::new(),
         inputs: inputs.collect(),
         partitions: (0..partitions).map(|p| format!("p{p}").parse().unwrap()).collect(),

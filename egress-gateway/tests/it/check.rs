@@ -166,3 +166,35 @@ async fn silence_is_bounded() {
     let (code, answer) = verdict("example.com", &silent.to_string()).await;
     assert_eq!((code, &answer["rule"]), (1, &json!("name_unanswered")));
 }
+
+#[tokio::test]
+async fn a_configuration_is_tried_without_its_files_and_without_a_connection() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let said = async |change: fn(&mut Value)| {
+        let mut config = json!({
+            "listen": "0.0.0.0:8088",
+            "transport": { "tls": { "certificate": "/nowhere/tls.pem", "key": "/nowhere/tls.key" } },
+            "service": {
+                "dispatcher": "https://dispatcher.invalid/", "identity": "hush", "ca_file": "/nowhere/ca.pem",
+                "capabilities": { "issuer": "trace", "jwks": "https://dispatcher.invalid/jwks" },
+            },
+        });
+        change(&mut config);
+        let path = folder.path().join("egress.json");
+        std::fs::write(&path, config.to_string()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_egress-gateway"));
+        command.args(["check-config", "--config"]).arg(path);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(said(|_| {}).await, (true, String::new()));
+    for (change, words) in [
+        ((|c| c["transport"] = "loopback".into()) as fn(&mut Value), "`transport: plain`"),
+        (|c| c["service"]["dispatcher"] = "http://dispatcher.invalid/".into(), "`plain_http: allow`"),
+        (|c| c["service"]["domains"] = json!([]), "unknown field `domains`"),
+    ] {
+        let (taken, said) = said(change).await;
+        assert!(!taken && said.contains(words) && said.contains("egress.json"), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+}

@@ -7,6 +7,7 @@ mod kms;
 #[path = "../../../dispatcher/tests/it/support/seaweed.rs"]
 #[allow(dead_code, reason = "the dispatcher's tests use more of it")]
 mod seaweed;
+mod secrets;
 mod sqs;
 mod sqs_faults;
 mod wrapper;

@@ -55,6 +55,10 @@ pub(super) struct Up {
     /// A DNS server that the egress gateway asks instead of those of /etc/resolv.conf; may be repeated
     #[arg(long, value_name = "ADDRESS:PORT")]
     egress_dns: Vec<SocketAddr>,
+    /// A folder with secrets of built-in operators: files 0600 named ORG/NAME, such as o1/warehouse, in folders 0700
+    /// (see docs/dag-yaml.md)
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
 }
 
 impl Up {
@@ -67,6 +71,7 @@ impl Up {
             egress_policy: self.egress_policy,
             egress_ca: self.egress_ca,
             egress_dns: self.egress_dns,
+            secrets: self.secrets,
         };
         Ok(up::run(options).await?)
     }

@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-use url::{Host, Url};
+use trace_plane::outgoing::is_of_this_machine;
+use url::Url;
 
 /// Why a text is not the address of a platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,12 +38,7 @@ impl Address {
     /// Whether it is on this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
-        match self.0.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost",
-            None => false,
-        }
+        is_of_this_machine(&self.0)
     }
 }
 

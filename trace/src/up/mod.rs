@@ -50,6 +50,8 @@ pub struct Options {
     pub egress_ca: Option<PathBuf>,
     /// Who resolves names for the egress gateway; those of `/etc/resolv.conf` where there are none.
     pub egress_dns: Vec<SocketAddr>,
+    /// The folder with the secrets of built-in operators, as `ORG/NAME`.
+    pub secrets: Option<PathBuf>,
 }
 
 /// Why there is no platform, or none any more.

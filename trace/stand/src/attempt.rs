@@ -339,7 +339,7 @@ impl Attempt {
 fn one_job() -> anyhow::Result<Spec> {
     let job = JobSpec {
         name: "job".parse()?,
-        code: Code::Operator { operator: "noop".parse()?, config: json!({}) },
+        code: Code::Operator { operator: "noop".parse()?, config: json!({}), secrets: Vec::new() },
         files: BTreeMap::new(),
         inputs: Vec::new(),
         partitions: vec!["all".parse()?],

@@ -14,10 +14,11 @@ use async_trait::async_trait;
 use reqwest::StatusCode;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use trace_controls::{Protection, stands};
-use trace_contracts::wire::worker::{
-    CompleteVerdict, FailureReason, Fence, Lease, LogLine, LogRequest, Outcome,
+use trace_contracts::{
+    Secret,
+    wire::worker::{Code, CompleteVerdict, FailureReason, Fence, Lease, LogLine, LogRequest, Outcome},
 };
+use trace_controls::{Protection, stands};
 
 use self::{access::Access, stage::Staged, upload::Store};
 pub use trace_surface::bundle;
@@ -35,6 +36,7 @@ use crate::{
     launcher::{self, Ended, Launched, Launcher, Outputs, Staging},
     leases::{Held, Lost},
     logs::{Destination, LogBook, Masker, Sent, ship},
+    secrets::{self, SecretStore},
     task_api::{Authority, Reach, TaskApi},
 };
 
@@ -53,6 +55,8 @@ pub(crate) struct Platform {
     pub(crate) region: String,
     pub(crate) store: Store,
     pub(crate) gateway: GatewayHere,
+    /// Where secrets of built-in operators are kept.
+    pub(crate) secrets: Box<dyn SecretStore>,
     /// Cancelled when running attempts are not waited for any longer.
     pub(crate) give_up: CancellationToken,
 }
@@ -147,7 +151,8 @@ impl Attempt<'_> {
     async fn run(&self) -> Over {
         let started = async {
             let staged = self.stage().await?;
-            let launched = self.launch(staged.as_ref()).await?;
+            let secrets = self.secrets().await?;
+            let launched = self.launch(staged.as_ref(), secrets).await?;
             Ok((staged, launched))
         };
         // The folders stay until the code has ended, and go with `_staged`.
@@ -198,10 +203,36 @@ impl Attempt<'_> {
         })
     }
 
-    async fn launch(&self, staged: Option<&Staged>) -> Result<Launched, Outcome> {
+    /// Variables with the secrets that a built-in operator declares. From here on they are masked in its log.
+    async fn secrets(&self) -> Result<Vec<(String, Secret<String>)>, Outcome> {
+        let launch = &self.lease.launch;
+        let Code::Operator { secrets: names, .. } = &launch.code else { return Ok(Vec::new()) };
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        if self.platform.launcher.staging() == Staging::Elsewhere {
+            let why = "this worker runs tasks in containers, which are not given secrets: let a worker with the process \
+                       sandbox run this job, or leave `secrets` empty";
+            return Err(failed(FailureReason::Secret, why));
+        }
+        let values = secrets::values(&*self.platform.secrets, launch.org, names).await;
+        let values = values.map_err(|error| match error {
+            secrets::Error::Unavailable { .. } => failed(FailureReason::Secret, error.to_string()),
+            secrets::Error::Away { .. } => failed(FailureReason::Launch, error.to_string()),
+        })?;
+        self.book.learn(values.iter().flat_map(|(_, value)| secrets::masks(value)).collect());
+        Ok(values.into_iter().map(|(name, value)| (secrets::variable(&name), value)).collect())
+    }
+
+    async fn launch(
+        &self,
+        staged: Option<&Staged>,
+        secrets: Vec<(String, Secret<String>)>,
+    ) -> Result<Launched, Outcome> {
         let Lease { launch, capability_token, .. } = self.lease;
         let (fence, egress) = (self.held.fence(), self.way_out());
-        let order = order::order(fence, launch, capability_token, &self.platform.region, staged, egress);
+        let mut order = order::order(fence, launch, capability_token, &self.platform.region, staged, egress);
+        order.env.extend(secrets.into_iter().map(|(name, value)| (name, value.expose().clone())));
         self.platform.launcher.launch(order).await.map_err(|error| match error {
             launcher::Error::Machine(_) => self.our_fault("the worker could not set up the sandbox", &error),
             launcher::Error::Program(_) => self.not_startable(&error),

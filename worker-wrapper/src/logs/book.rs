@@ -2,14 +2,17 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use chrono::Utc;
 use tokio::sync::Notify;
-use trace_contracts::wire::{
-    limit::LOG_BYTES_PER_ATTEMPT,
-    worker::{LogLine, LogStream},
+use trace_contracts::{
+    Secret,
+    wire::{
+        limit::LOG_BYTES_PER_ATTEMPT,
+        worker::{LogLine, LogStream},
+    },
 };
 
 use super::{
@@ -32,7 +35,7 @@ const TRUNCATED: &str =
 /// The log of one attempt: lines in order, masked and capped, numbered from 0.
 #[derive(Debug)]
 pub struct LogBook {
-    masker: Masker,
+    masker: RwLock<Masker>,
     state: Mutex<State>,
     news: Notify,
 }
@@ -63,7 +66,7 @@ impl LogBook {
     #[must_use]
     pub fn new(masker: Masker) -> Self {
         Self {
-            masker,
+            masker: RwLock::new(masker),
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 first_seq: 0,
@@ -75,6 +78,11 @@ impl LogBook {
             }),
             news: Notify::new(),
         }
+    }
+
+    /// Masks these values too, in whatever is added from now on.
+    pub fn learn(&self, secrets: Vec<Secret<String>>) {
+        self.masker.write().unwrap_or_else(PoisonError::into_inner).learn(secrets);
     }
 
     /// Adds a line that the code printed. Never blocks; past the budget the line is dropped, and the
@@ -119,7 +127,7 @@ impl LogBook {
     /// Masks a text that leaves the wrapper by another way than the log.
     #[must_use]
     pub fn readable(&self, raw: &[u8]) -> String {
-        let (masked, end) = self.masker.mask(raw);
+        let (masked, end) = self.masker.read().unwrap_or_else(PoisonError::into_inner).mask(raw);
         let mut line = text::plain(&masked);
         if end == LineEnd::Cut {
             line.push_str(" [line cut]");

@@ -14,7 +14,7 @@ use super::{LINE_BYTES, shapes};
 const MASK: &[u8] = b"[masked]";
 
 /// Values shorter than this are not looked for: they would be found in ordinary words.
-const SHORTEST_SECRET: usize = 8;
+pub const SHORTEST_SECRET: usize = 8;
 
 /// Replaces known secrets, and whatever is shaped like one.
 #[derive(Debug, Default)]
@@ -26,7 +26,14 @@ impl Masker {
     /// Masks these values, besides everything that is shaped like a token or key.
     #[must_use]
     pub fn new(known: Vec<Secret<String>>) -> Self {
-        Self { known: known.into_iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET).collect() }
+        let mut masker = Self::default();
+        masker.learn(known);
+        masker
+    }
+
+    /// Masks these values too, from now on.
+    pub fn learn(&mut self, known: Vec<Secret<String>>) {
+        self.known.extend(known.into_iter().filter(|secret| secret.expose().len() >= SHORTEST_SECRET));
     }
 
     /// The first [`LINE_BYTES`] of a line with every secret replaced that begins in them, even one

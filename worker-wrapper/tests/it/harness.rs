@@ -91,6 +91,7 @@ pub fn config(dispatcher: &Dispatcher, work_dir: std::path::PathBuf) -> Config {
         cache_bytes: 1 << 20,
         claim_wait_ms: 500,
         drain_ms: 300,
+        secrets: Default::default(),
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
         launcher: LauncherSettings::Process,

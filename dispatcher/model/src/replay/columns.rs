@@ -219,7 +219,7 @@ impl Read<'_> {
     fn ended(&self) -> Result<Ended, Error> {
         let outcome = match self.text("outcome")? {
             "exit" | "signal" | "memory" | "timeout" | "disk" | "processes" | "forbidden_syscall"
-            | "bundle" | "output" => Outcome::Failure,
+            | "bundle" | "secret" | "output" => Outcome::Failure,
             "launch" | "worker_stopping" | "key_revoked" | "worker_revoked" | "egress_withdrawn"
             | "ticket_stolen" => Outcome::Loss,
             "lease_expired" => Outcome::Expired,

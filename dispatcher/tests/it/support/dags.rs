@@ -22,7 +22,11 @@ use super::Platform;
 pub fn job(name: &str) -> JobSpec {
     JobSpec {
         name: name.parse().unwrap(),
-        code: Code::Operator { operator: "noop".parse().unwrap(), config: serde_json::json!({}) },
+        code: Code::Operator {
+            operator: "noop".parse().unwrap(),
+            config: serde_json::json!({}),
+            secrets: Vec::new(),
+        },
         files: BTreeMap::new(),
         inputs: Vec::new(),
         partitions: vec!["all".parse().unwrap()],

@@ -22,7 +22,11 @@ pub fn pipeline(name: &str, jobs: usize, partitions: usize) -> anyhow::Result<Sp
         };
         all.push(JobSpec {
             name: format!("job_{at}").parse()?,
-            code: Code::Operator { operator: "noop".parse()?, config: serde_json::json!({}) },
+            code: Code::Operator {
+                operator: "noop".parse()?,
+                config: serde_json::json!({}),
+                secrets: Vec::new(),
+            },
             files: BTreeMap::new(),
             inputs,
             partitions: keys.clone(),

@@ -143,7 +143,10 @@ pub(super) fn worker(
     listeners: &Listeners,
     identity: Secret<String>,
 ) -> Result<trace_worker_wrapper::Config, data_dir::Error> {
-    use trace_worker_wrapper::config::{Addressing, Config, LauncherSettings, ObjectStore, SandboxSettings};
+    use trace_worker_wrapper::{
+        config::{Addressing, Config, LauncherSettings, ObjectStore, SandboxSettings},
+        secrets::Source,
+    };
     Ok(Config {
         dispatcher: listeners.workers.url(""),
         task_api: listeners.tasks.url(""),
@@ -160,6 +163,7 @@ pub(super) fn worker(
         cache_bytes: CACHE_BYTES,
         claim_wait_ms: CLAIM_WAIT_MS,
         drain_ms: DRAIN_MS,
+        secrets: options.secrets.clone().map_or(Source::None, Source::Folder),
         wake_ups: trace_worker_wrapper::wakeups::Source::Dispatcher,
         health: None,
         transport: Default::default(),
