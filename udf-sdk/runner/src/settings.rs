@@ -106,7 +106,8 @@ impl Settings {
             let all = OF_LAMBDA.into_iter().map(|name| Ok((name.to_owned(), need(&variable, name)?)));
             Source::RuntimeApi(all.collect::<Result<_, Error>>()?)
         } else {
-            let ticket = need(&variable, TICKET)?.parse().map_err(|_| wrong(TICKET, "is no launch ticket"))?;
+            let ticket =
+                need(&variable, TICKET)?.parse().map_err(|_| wrong(TICKET, "is no launch ticket"))?;
             Source::Ticket(ticket)
         };
         Ok(Self { places: Places::read(variable)?, source })
