@@ -29,8 +29,10 @@ fn collect(document: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// As JSON writes it, without the quotes around it.
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string().trim_matches('"').to_owned()
+    let json = Value::from(text).to_string();
+    json[1..json.len() - 1].to_owned()
 }
 
 #[cfg(test)]
