@@ -11,6 +11,7 @@ use axum::{
     body::{Body, Bytes},
     extract::Request,
     http::{HeaderMap, Response},
+    routing::any,
 };
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +61,8 @@ impl Certificates {
         let listener = door.bind(address.parse().unwrap()).await.unwrap();
         let (address, received) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let heard = Arc::clone(&received);
-        let router = Router::new().fallback(move |request: Request| answer(request, Arc::clone(&heard)));
+        let handler = move |request: Request| answer(request, Arc::clone(&heard));
+        let router = Router::new().route("/{*path}", any(handler));
         let stop = CancellationToken::new();
         tokio::spawn(trace_plane::serve(listener, router, stop.clone()));
         Receiver { address, received, stop, _folder: folder }

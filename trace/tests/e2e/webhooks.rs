@@ -7,6 +7,7 @@ use axum::{
     Router,
     body::Bytes,
     http::{HeaderMap, StatusCode, Uri},
+    routing::any,
 };
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -84,7 +85,7 @@ impl Receiver {
         });
         let address = listener.local_addr().unwrap().to_string();
         let seen = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let router = Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| {
+        let handler = move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let before = seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             tell.send(Message { headers, body }).unwrap();
             async move {
@@ -93,7 +94,8 @@ impl Receiver {
                 }
                 StatusCode::NO_CONTENT
             }
-        });
+        };
+        let router = Router::new().route("/{*path}", any(handler));
         runtime.spawn(trace_plane::serve(listener, router, stop.clone()));
         Self { address, authorities, messages, _stop: stop.drop_guard(), _folder: folder, _runtime: runtime }
     }
