@@ -312,6 +312,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use trace_contracts::Runtime;
+
     use super::*;
 
     pub(super) const YAML: &str = "
@@ -386,7 +388,7 @@ object_store: { region: us-east-1, bucket: trace, access_key_id: AKIA, secret_ac
         let config =
             at(&format!("aws: {{ region: eu-central-1 }}, queues: {{ process: '{queue}' }}")).unwrap();
         let queue::Source::Sqs(sqs) = &config.wake_ups else { panic!("{config:?}") };
-        assert_eq!((sqs.queues.process.as_str(), sqs.resend_after_seconds), (queue, 60));
+        assert_eq!((sqs.queues.address(Runtime::Process), sqs.resend_after_seconds), (queue, 60));
         for bad in
             ["queues: { process: 'https://x/1/q' }", "aws: { region: x }", "aws: { region: x }, queues: {}"]
         {

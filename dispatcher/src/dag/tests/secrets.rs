@@ -2,7 +2,7 @@
 
 use trace_contracts::wire::worker::Code;
 
-use super::{blobs, check, errors_with, job, spec_of};
+use super::{blobs, check, errors_with, here, job, spec_of};
 
 fn operator(secrets: &str) -> String {
     format!("name: d\njobs:\n  - name: a\n    operator: csv_to_parquet\n    secrets: {secrets}\n")
@@ -16,7 +16,7 @@ fn an_operator_declares_secrets_by_name() {
 }
 
 fn spec_of_operator(secrets: &str) -> crate::dag::spec::Spec {
-    check(&operator(secrets), &blobs(&[])).unwrap().spec
+    check(&operator(secrets), &blobs(&[]), &here()).unwrap().spec
 }
 
 /// What is stored of a DAG without secrets, and so its version, stays as it was before there were any.
@@ -51,5 +51,5 @@ fn names_of_secrets_are_names_and_few() {
         let errors = errors_with(&operator(secrets), &[]);
         assert!(errors.contains(said) && errors.contains("secrets"), "{secrets}: {errors}");
     }
-    assert!(check(&operator(&format!("[{}]", many[..16].join(", "))), &blobs(&[])).is_ok());
+    assert!(check(&operator(&format!("[{}]", many[..16].join(", "))), &blobs(&[]), &here()).is_ok());
 }

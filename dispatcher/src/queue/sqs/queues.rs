@@ -59,7 +59,7 @@ impl Queues {
     }
 
     /// The address of a queue. Only runtimes that are offered are asked for.
-    pub(super) fn address(&self, runtime: Runtime) -> &str {
+    pub(crate) fn address(&self, runtime: Runtime) -> &str {
         self.addresses.get(&runtime).map_or("", String::as_str)
     }
 }
