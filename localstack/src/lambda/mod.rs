@@ -179,7 +179,10 @@ async fn invoke(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Byt
         return refused("InvalidParameterValueException", StatusCode::BAD_REQUEST, "no tenant id");
     };
     let event = serde_json::from_slice(&body).unwrap_or_default();
-    match shared.invoke(tenant, event).await {
+    // As in Lambda, an invocation goes on when nobody waits for its answer any more.
+    let tenant = tenant.to_owned();
+    let invoked = tokio::spawn(async move { shared.invoke(&tenant, event).await }).await;
+    match invoked.unwrap_or_else(|error| Err(error.into())) {
         Ok(Answer::Ended) => "null".into_response(),
         Ok(Answer::Failed { kind, message }) => {
             let error = json!({ "errorType": kind, "errorMessage": message });
