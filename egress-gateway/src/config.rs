@@ -1,11 +1,13 @@
 //! What an egress gateway has to be told. The binary reads it from a file; `trace up` fills it in.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
 use trace_plane::Transport;
 use url::Url;
+
+use crate::{rpc, services};
 
 /// Everything [`start`](crate::start) needs.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +33,12 @@ pub struct Config {
     /// Who resolves names. Empty: the servers of `/etc/resolv.conf`, and nothing else of that file.
     #[serde(default)]
     pub dns_servers: Vec<SocketAddr>,
+    /// What services of the platform may do here, by the names of their identities. Nothing unless it is said.
+    #[serde(default)]
+    pub services: BTreeMap<String, services::Rules>,
+    /// Providers that they may ask.
+    #[serde(default)]
+    pub rpc: rpc::config::Config,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -78,6 +86,12 @@ pub struct File {
     /// How they are protected on the way. `tls` is refused: the gateway does not speak it yet.
     #[serde(default)]
     pub transport: Transport,
+    /// Where services of the platform ask providers; absent: nowhere.
+    #[serde(default)]
+    pub rpc_listen: Option<SocketAddr>,
+    /// How that is protected on the way.
+    #[serde(default)]
+    pub rpc_transport: Transport,
     /// A file that is there while requests are taken, for health checks without HTTP.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,

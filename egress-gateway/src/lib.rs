@@ -5,6 +5,8 @@
 //!       ─► vetting: policy ─► resolve, once ─► policy ─► Vetted ─► audit ─► dial
 //!       ─► tunnel: hello (ClientHello names the host) ─► relay     or     forward: headers ─► body
 //! ```
+//! Services of the platform ask providers outside through [`rpc`], on a listener of its own.
+//!
 //! A caller is believed for what its capability grants and for nothing else. A destination is dialled by an
 //! address that was judged, never by its name.
 
@@ -19,7 +21,9 @@ pub mod policy;
 mod proxy;
 mod relay;
 pub mod resolve;
+pub mod rpc;
 pub mod service;
+pub mod services;
 pub mod vetting;
 
 pub use config::Config;

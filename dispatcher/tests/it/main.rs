@@ -11,6 +11,7 @@ mod database_tls;
 mod embedded_sessions;
 mod failures;
 mod fences;
+mod identities;
 mod idle;
 mod init;
 mod keys;

@@ -43,6 +43,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("POST", "/internal/launch/over"),
     ("POST", "/internal/liveness"),
     ("POST", "/internal/users/resolve"),
+    ("POST", "/internal/identities/resolve"),
     ("POST", "/internal/audit"),
     ("GET", "/internal/manifests/{version}/{sha256}"),
 ];

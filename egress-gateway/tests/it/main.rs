@@ -6,6 +6,8 @@ mod forward;
 mod names;
 mod outside;
 mod platform;
+mod provider;
 mod refusals;
+mod rpc;
 mod tokens;
 mod tunnel;

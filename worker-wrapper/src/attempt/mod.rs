@@ -14,10 +14,10 @@ use async_trait::async_trait;
 use reqwest::StatusCode;
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use trace_controls::{Protection, stands};
 use trace_contracts::wire::worker::{
     CompleteVerdict, FailureReason, Fence, Lease, LogLine, LogRequest, Outcome,
 };
+use trace_controls::{Protection, stands};
 
 use self::{access::Access, stage::Staged, upload::Store};
 pub use trace_surface::bundle;

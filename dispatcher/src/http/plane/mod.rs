@@ -1,7 +1,8 @@
-//! `/internal`, for planes: is an attempt alive, what does a manifest say, who is this user, and the
-//! audit log.
+//! `/internal`, for planes: is an attempt alive, what does a manifest say, who is this user or service, and
+//! the audit log.
 
 mod audit;
+mod identities;
 mod liveness;
 mod manifests;
 mod users;
@@ -22,6 +23,7 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/internal/liveness", Caller::Plane, post(liveness::liveness)),
         Route::new(Method::POST, "/internal/users/resolve", Caller::Plane, post(users::resolve)),
+        Route::new(Method::POST, "/internal/identities/resolve", Caller::Plane, post(identities::resolve)),
         Route::new(Method::POST, "/internal/audit", Caller::Plane, post(audit::audit)),
         Route::new(
             Method::GET,

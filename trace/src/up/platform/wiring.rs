@@ -127,6 +127,8 @@ pub(super) fn egress_gateway(
         capability_root: None,
         policy: options.egress_policy.clone(),
         dns_servers: options.egress_dns.clone(),
+        services: Default::default(),
+        rpc: Default::default(),
         limits: Limits::default(),
     }
 }
