@@ -1,16 +1,34 @@
 //! `POST /internal/identities/resolve`: whose token a plane was shown.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::{interval, timeout};
 use trace_contracts::{ErrorCode, OrgId, Role};
 use trace_dispatcher::{bootstrap, identity::Kind};
 
 use crate::support::app::{TestApp, code};
 
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(20);
+
 async fn resolved(test: &TestApp, token: &str) -> Value {
     let answer = test.plane().post("/internal/identities/resolve", &json!({ "token": token })).await;
     assert_eq!(answer.status(), StatusCode::OK);
     answer.json().await.unwrap()
+}
+
+/// Dispatchers are told of a revocation, and look again after five seconds where they were not.
+async fn until_refused(test: &TestApp, token: &str) -> Value {
+    let mut looks = interval(Duration::from_millis(20));
+    loop {
+        looks.tick().await;
+        let answer = resolved(test, token).await;
+        if answer.get("refused").is_some() {
+            return answer;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,7 +48,7 @@ async fn a_plane_is_told_whose_token_it_was_shown_until_that_is_revoked() {
         let path = format!("/v1/workers/{name}/revoke");
         let done = admin.post(&path, &json!({ "reason": "stolen" })).await;
         assert_eq!(done.status(), StatusCode::OK);
-        let refused = resolved(&test, token.expose()).await;
+        let refused = timeout(SOON, until_refused(&test, token.expose())).await.expect("it is refused soon");
         assert_eq!(refused["refused"]["code"], "forbidden", "{refused}");
         assert_eq!(refused.get("name"), None);
     }
