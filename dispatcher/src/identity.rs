@@ -52,10 +52,20 @@ pub struct Identities {
     known: Arc<Mutex<HashMap<Sha256, Known>>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A worker or plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its number.
+    pub id: WorkerId,
+    /// The name that it was given.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone)]
 struct Known {
-    id: WorkerId,
-    kind: Kind,
+    identity: Identity,
     since: Instant,
 }
 
@@ -72,15 +82,9 @@ impl Identities {
     /// `unauthenticated` without a token; `forbidden` when the token is nobody's, revoked, or of
     /// another kind.
     pub async fn prove(&self, headers: &HeaderMap, kind: Kind) -> Reply<WorkerId> {
-        let hash = Sha256::of(bearer(headers)?.as_bytes());
-        let found = match self.recall(&hash) {
-            Some(known) => Some((known.id, known.kind)),
-            None => {
-                self.look_up(&hash).await.map_err(|error| Refusal::from(crate::task::Error::from(error)))?
-            }
-        };
-        match found {
-            Some((id, of)) if of == kind => Ok(id),
+        let found = self.of(bearer(headers)?).await;
+        match found.map_err(|error| Refusal::from(crate::task::Error::from(error)))? {
+            Some(identity) if identity.kind == kind => Ok(identity.id),
             _ if !stands(Protection::ServiceIdentity) => Ok(WorkerId::from_db(1)),
             _ => Err(Refusal::new(
                 ErrorCode::Forbidden,
@@ -89,25 +93,37 @@ impl Identities {
         }
     }
 
+    /// Whose token this is; nobody's, too, where it was revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn of(&self, unverified_token: &str) -> Result<Option<Identity>, db::Error> {
+        let hash = Sha256::of(unverified_token.as_bytes());
+        match self.recall(&hash) {
+            Some(identity) => Ok(Some(identity)),
+            None => self.look_up(&hash).await,
+        }
+    }
+
     /// Forgets whom it has looked up: one of them may have been revoked.
     pub fn forget(&self) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn recall(&self, hash: &Sha256) -> Option<Known> {
+    fn recall(&self, hash: &Sha256) -> Option<Identity> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(hash).filter(|known| known.since.elapsed() < FRESH_FOR).copied()
+        known.get(hash).filter(|known| known.since.elapsed() < FRESH_FOR).map(|known| known.identity.clone())
     }
 
-    async fn look_up(&self, hash: &Sha256) -> Result<Option<(WorkerId, Kind)>, db::Error> {
+    async fn look_up(&self, hash: &Sha256) -> Result<Option<Identity>, db::Error> {
         let found = db::identities::of_token(&mut *self.db.acquire().await?, hash).await?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match found {
-            Some((id, kind)) => {
+        match &found {
+            Some(identity) => {
                 if known.len() >= REMEMBERED {
                     known.clear();
                 }
-                known.insert(*hash, Known { id, kind, since: Instant::now() });
+                known.insert(*hash, Known { identity: identity.clone(), since: Instant::now() });
             }
             None => drop(known.remove(hash)),
         }

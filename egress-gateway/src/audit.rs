@@ -25,7 +25,7 @@ use trace_contracts::{
 };
 use trace_plane::{Backoff, PlaneClient, Refusal, Reply};
 
-use crate::{budget::Usage, policy::Rule};
+use crate::{budget::Usage, policy::Rule, services::Service};
 
 /// Rows on their way at most.
 const QUEUE: usize = 8_192;
@@ -101,6 +101,27 @@ pub(crate) fn entry(capability: &Capability, action: Action, object: String, fac
         verdict: if facts.rule.is_some() { AuditVerdict::Deny } else { AuditVerdict::Allow },
         detail,
         kid: Some(capability.kid().clone()),
+    }
+}
+
+/// The row of a service of the platform, in the platform's own org.
+pub(crate) fn of_service(
+    service: &Service,
+    action: &str,
+    object: String,
+    rule: Option<&'static str>,
+    mut detail: Value,
+) -> AuditEntry {
+    detail["service"] = service.name().into();
+    AuditEntry {
+        plane: Plane::Egress,
+        org: service.org(),
+        actor: Actor::Platform,
+        action: action.to_owned(),
+        object,
+        verdict: if rule.is_some() { AuditVerdict::Deny } else { AuditVerdict::Allow },
+        detail,
+        kid: None,
     }
 }
 

@@ -1,11 +1,13 @@
 //! What an egress gateway has to be told. The binary reads it from a file; `trace up` fills it in.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de};
 use trace_contracts::Secret;
 use trace_plane::{PlainHttp, Transport, listener, outgoing};
 use url::Url;
+
+use crate::{rpc, services};
 
 /// Everything [`start`](crate::start) needs.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +39,12 @@ pub struct Config {
     /// What is sent to webhooks.
     #[serde(default)]
     pub deliveries: Deliveries,
+    /// What services of the platform may do here, by the names of their identities. Nothing unless it is said.
+    #[serde(default)]
+    pub services: BTreeMap<String, services::Rules>,
+    /// Providers that they may ask.
+    #[serde(default)]
+    pub rpc: rpc::config::Config,
     /// Bounds.
     #[serde(default)]
     pub limits: Limits,
@@ -108,6 +116,12 @@ pub struct File {
     /// How they are protected on the way. Callers show tokens here.
     #[serde(default)]
     pub transport: Transport,
+    /// Where services of the platform ask providers; absent: nowhere.
+    #[serde(default)]
+    pub rpc_listen: Option<SocketAddr>,
+    /// How that is protected on the way.
+    #[serde(default)]
+    pub rpc_transport: Transport,
     /// A file that is there while requests are taken, for health checks without HTTP.
     #[serde(default)]
     pub ready_file: Option<PathBuf>,

@@ -8,6 +8,8 @@
 //!
 //! deliver ─► claim (what is due, signed) ─► vetting ─► audit ─► dial ─► TLS ─► POST ─► report
 //! ```
+//! Services of the platform ask providers outside through [`rpc`], on a listener of its own.
+//!
 //! A caller is believed for what its capability grants and for nothing else. A destination is dialled by an
 //! address that was judged, never by its name.
 
@@ -23,7 +25,9 @@ pub mod policy;
 mod proxy;
 mod relay;
 pub mod resolve;
+pub mod rpc;
 pub mod service;
+pub mod services;
 pub mod vetting;
 
 pub use config::Config;

@@ -137,15 +137,25 @@ fn serve(file: File) -> anyhow::Result<()> {
 async fn run(file: File) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let listener = file.transport.open()?.bind(file.listen).await?;
+    let rpc = match file.rpc_listen {
+        Some(address) => Some(file.rpc_transport.open()?.bind(address).await?),
+        None => None,
+    };
     let gateway = trace_egress_gateway::start(file.service, shutdown.clone()).await?;
     trace_plane::stop_on_signal(shutdown.clone()).context("signals can't be received")?;
     let ready = async {
         if let Some(file) = file.ready_file {
-            readiness::keep(file, || std::future::ready(gateway.readiness()), shutdown).await;
+            readiness::keep(file, || std::future::ready(gateway.readiness()), shutdown.clone()).await;
         }
         Ok(())
     };
-    tokio::try_join!(gateway.serve(listener), ready)?;
+    let asking = async {
+        match rpc {
+            Some(listener) => trace_plane::serve(listener, gateway.rpc_router(), shutdown.clone()).await,
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(gateway.serve(listener), asking, ready)?;
     gateway.stopped().await;
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use trace_contracts::Name;
 use trace_plane::{
     KeySource, Listener, Liveness, PlaneClient, Trust, UnusableRoot, Verifier, outgoing,
     readiness::Readiness, tls::TrustError,
@@ -16,6 +18,8 @@ use crate::{
     policy::{File, Policy, file},
     proxy::{self, Core},
     resolve::{self, Resolver},
+    rpc::{self, Rpc},
+    services::Services,
     vetting::Vetter,
 };
 
@@ -48,11 +52,26 @@ pub enum Error {
     /// The resolver.
     #[error(transparent)]
     Resolver(#[from] resolve::Error),
+    /// A pool.
+    #[error("`rpc`, the pool `{name}`: {reason}")]
+    Pool {
+        /// Which.
+        name: Name,
+        /// Why it can't be used.
+        reason: rpc::Error,
+    },
+    /// Something that all pools share.
+    #[error("`rpc`: {0}")]
+    Rpc(rpc::Error),
+    /// A service may call what there is not.
+    #[error("`services` name the pool `{0}`, and `rpc.pools` has none of this name")]
+    NoPool(Name),
 }
 
 /// A running gateway.
 pub struct Gateway {
     core: Arc<Core>,
+    rpc: Arc<Rpc>,
     slots: Arc<Semaphore>,
 }
 
@@ -60,7 +79,8 @@ pub struct Gateway {
 /// flight are given ten seconds, and deliveries under way are sent to their end.
 ///
 /// # Errors
-/// When the operator's file or the root of trust can't be read, or the dispatcher would be called without TLS.
+/// When the operator's file, the root of trust or a provider's key can't be read, or the dispatcher would be called
+/// without TLS.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gateway, Error> {
     config.check_addresses()?;
     let file = match &config.policy {
@@ -76,12 +96,24 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gatewa
     let receivers = Trust::read(config.deliveries.ca_file.as_deref()).map_err(Error::Receivers)?;
     let planes = PlaneClient::trusting(&trust, config.dispatcher, config.identity);
     let tasks = TaskTracker::new();
+    let resolver = Resolver::new(&config.dns_servers, config.limits.reach())?;
+    let vetter = Arc::new(Vetter { policy, resolver });
+    let auditor = Auditor::start(planes.clone(), &tasks);
+    let services = Arc::new(Services::new(planes.clone(), config.services));
+    let rpc = Rpc::new(config.rpc, Arc::clone(&services), Arc::clone(&vetter), auditor.clone());
+    let rpc = rpc.map_err(|(name, reason)| match name {
+        Some(name) => Error::Pool { name, reason },
+        None => Error::Rpc(reason),
+    })?;
+    if let Some(none) = services.granted_pools().find(|granted| !rpc.names().any(|name| name == *granted)) {
+        return Err(Error::NoPool(none.clone()));
+    }
     let core = Core {
         capabilities: Verifier::new(keys, &issuer),
         liveness: Liveness::with_bound(planes.clone(), config.limits.liveness_bound()),
-        vetter: Vetter { policy, resolver: Resolver::new(&config.dns_servers, config.limits.reach())? },
+        vetter,
         ledger: Arc::default(),
-        auditor: Auditor::start(planes.clone(), &tasks),
+        auditor,
         limits: config.limits,
         tasks,
         stopping: shutdown,
@@ -95,7 +127,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Gatewa
         answered_within: config.deliveries.answered_within(),
     };
     core.tasks.spawn(courier.run());
-    Ok(Gateway { core, slots: Arc::new(Semaphore::new(connections)) })
+    Ok(Gateway { core, rpc: Arc::new(rpc), slots: Arc::new(Semaphore::new(connections)) })
 }
 
 impl Gateway {
@@ -124,6 +156,11 @@ impl Gateway {
             };
             self.core.tasks.spawn(proxy::converse(Arc::clone(&self.core), arrival, slot));
         }
+    }
+
+    /// The routes for services of the platform, which belong on a listener that no task is led to.
+    pub fn rpc_router(&self) -> Router {
+        Arc::clone(&self.rpc).router()
     }
 
     /// Whether requests are taken: not while they can't be audited, or the gateway stops.

@@ -13,8 +13,8 @@ use trace_contracts::{
     wire::{
         delivery::{DeliveryClaimReply, DeliveryClaimRequest, DeliveryReportReply, DeliveryReportRequest},
         plane::{
-            AuditEntry, AuditRequest, LivenessReply, LivenessRequest, ResolveUserReply, ResolveUserRequest,
-            UserResolution,
+            AuditEntry, AuditRequest, IdentityResolution, LivenessReply, LivenessRequest,
+            ResolveIdentityRequest, ResolveUserReply, ResolveUserRequest, ResolvedIdentity, UserResolution,
         },
     },
 };
@@ -154,6 +154,18 @@ impl PlaneClient {
         match self.post("internal/users/resolve", &request).await? {
             UserResolution::Known(user) => Ok(user),
             UserResolution::Refused { refused } => Err(refused.into()),
+        }
+    }
+
+    /// Which worker or plane this is the token of.
+    ///
+    /// # Errors
+    /// `forbidden` where it is nobody's or was revoked; `unavailable` when the dispatcher can't be asked.
+    pub async fn resolve_identity(&self, unverified_token: &Secret<String>) -> Reply<ResolvedIdentity> {
+        let request = ResolveIdentityRequest { token: unverified_token.clone() };
+        match self.post("internal/identities/resolve", &request).await? {
+            IdentityResolution::Known(identity) => Ok(identity),
+            IdentityResolution::Refused { refused } => Err(refused.into()),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AttemptId, DatasetId, DatasetVersionId, KeyId, Name, OrgId, Problem, Role, Sha256, TaskId, UserId,
+    WorkerId,
 };
 
 /// `POST /internal/liveness`: which of these attempts are over, which keys revoked, which users suspended?
@@ -86,6 +87,38 @@ pub struct ReadableDataset {
     pub version: DatasetVersionId,
     /// The version's manifest.
     pub manifest: Sha256,
+}
+
+/// `POST /internal/identities/resolve`: whose token is it that a plane was shown?
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveIdentityRequest {
+    /// The token of a worker or plane.
+    pub token: crate::Secret<String>,
+}
+
+/// What is answered: about whoever showed the token, not about the plane that asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum IdentityResolution {
+    /// It is nobody's, or was revoked.
+    Refused {
+        /// With the code of a refusal.
+        refused: Problem,
+    },
+    /// It is a worker's or a plane's.
+    Known(ResolvedIdentity),
+}
+
+/// A worker or plane of the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedIdentity {
+    /// Its number.
+    pub identity: WorkerId,
+    /// The name that it was given.
+    pub name: String,
+    /// The platform's own org, in whose audit log it stands what it does.
+    pub org: OrgId,
 }
 
 /// `POST /internal/audit`: what a plane did or refused. Written before the answer goes out.

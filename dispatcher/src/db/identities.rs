@@ -5,16 +5,16 @@ use sqlx::PgConnection;
 use trace_contracts::{OrgId, Sha256, WorkerId};
 
 use super::Error;
-use crate::identity::Kind;
+use crate::identity::{Identity, Kind};
 
 /// The worker or plane behind a token, unless it was revoked.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn of_token(conn: &mut PgConnection, token: &Sha256) -> Result<Option<(WorkerId, Kind)>, Error> {
+pub async fn of_token(conn: &mut PgConnection, token: &Sha256) -> Result<Option<Identity>, Error> {
     let found = sqlx::query!(
         "-- identities::of_token
-        select worker_id, kind from workers where token_sha256 = $1 and revoked_at is null",
+        select worker_id, name, kind from workers where token_sha256 = $1 and revoked_at is null",
         &token.as_bytes()[..]
     )
     .fetch_optional(conn)
@@ -23,7 +23,7 @@ pub async fn of_token(conn: &mut PgConnection, token: &Sha256) -> Result<Option<
         .map(|row| {
             let kind =
                 Kind::parse(&row.kind).ok_or_else(|| Error::corrupt("an identity's kind", &row.kind))?;
-            Ok((WorkerId::from_db(row.worker_id), kind))
+            Ok(Identity { id: WorkerId::from_db(row.worker_id), name: row.name.into(), kind })
         })
         .transpose()
 }

@@ -13,6 +13,7 @@ mod delivery_receivers;
 mod embedded_sessions;
 mod failures;
 mod fences;
+mod identities;
 mod idle;
 mod init;
 mod keys;

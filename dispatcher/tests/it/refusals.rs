@@ -46,6 +46,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("POST", "/internal/users/resolve"),
     ("POST", "/internal/deliveries/claim"),
     ("POST", "/internal/deliveries/report"),
+    ("POST", "/internal/identities/resolve"),
     ("POST", "/internal/audit"),
     ("GET", "/internal/manifests/{version}/{sha256}"),
 ];

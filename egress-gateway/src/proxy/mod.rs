@@ -38,7 +38,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 pub(crate) struct Core {
     pub(crate) capabilities: Verifier,
     pub(crate) liveness: Liveness,
-    pub(crate) vetter: Vetter,
+    pub(crate) vetter: Arc<Vetter>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) auditor: Auditor,
     pub(crate) limits: Limits,

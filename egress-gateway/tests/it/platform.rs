@@ -17,13 +17,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use trace_contracts::{
-    AttemptId, DeliveryId, EgressGrant, Secret,
+    AttemptId, DeliveryId, EgressGrant, ErrorCode, OrgId, Problem, Secret, WorkerId,
     wire::{
         delivery::{
             DeliveryClaimReply, DeliveryClaimRequest, DeliveryOutcome, DeliveryReportReply,
             DeliveryReportRequest, OutgoingDelivery, ReportVerdict, SendOutcome,
         },
-        plane::{AuditEntry, AuditRequest, LivenessReply, LivenessRequest},
+        plane::{
+            AuditEntry, AuditRequest, IdentityResolution, LivenessReply, LivenessRequest,
+            ResolveIdentityRequest, ResolvedIdentity,
+        },
     },
 };
 use trace_egress_gateway::{
@@ -47,13 +50,33 @@ pub struct Dispatcher {
     /// Deliveries that wait for a gateway's claim.
     due: Mutex<Vec<OutgoingDelivery>>,
     reported: Mutex<Vec<DeliveryOutcome>>,
+    pub identities_are_away: Mutex<bool>,
     changed: Notify,
+}
+
+/// What only some tests have.
+struct More {
+    deliveries: Deliveries,
+    rpc: Value,
+    services: Value,
+}
+
+impl Default for More {
+    fn default() -> Self {
+        Self { deliveries: Deliveries::default(), rpc: json!({}), services: json!({}) }
+    }
+}
+
+async fn loopback_listener() -> Listener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().into()
 }
 
 /// Everything, running. Dropping it stops it.
 pub struct Platform {
     pub dispatcher: Arc<Dispatcher>,
     pub address: SocketAddr,
+    /// Where services of the platform ask providers.
+    rpc: SocketAddr,
     pub shutdown: CancellationToken,
     _folder: TempDir,
 }
@@ -90,12 +113,24 @@ impl Platform {
         dns_servers: Vec<SocketAddr>,
         deliveries: Deliveries,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::run(listener.into(), limits, policy, dns_servers, deliveries).await
+        let more = More { deliveries, ..More::default() };
+        Self::run(loopback_listener().await, limits, policy, dns_servers, more).await
     }
 
     pub async fn on(gateways: Listener, limits: Limits, policy: Value, dns_servers: Vec<SocketAddr>) -> Self {
-        Self::run(gateways, limits, policy, dns_servers, Deliveries::default()).await
+        Self::run(gateways, limits, policy, dns_servers, More::default()).await
+    }
+
+    /// With these pools, and what services may do.
+    pub async fn with_rpc(
+        limits: Limits,
+        policy: Value,
+        dns_servers: Vec<SocketAddr>,
+        rpc: Value,
+        services: Value,
+    ) -> Self {
+        let more = More { rpc, services, ..More::default() };
+        Self::run(loopback_listener().await, limits, policy, dns_servers, more).await
     }
 
     async fn run(
@@ -103,7 +138,7 @@ impl Platform {
         limits: Limits,
         policy: Value,
         mut dns_servers: Vec<SocketAddr>,
-        deliveries: Deliveries,
+        more: More,
     ) -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("policy.json");
@@ -129,14 +164,19 @@ impl Platform {
             plain_http: Default::default(),
             policy: Some(file),
             dns_servers,
-            deliveries,
+            services: serde_json::from_value(more.services).unwrap(),
+            rpc: serde_json::from_value(more.rpc).unwrap(),
+            deliveries: more.deliveries,
             limits,
         };
         let shutdown = CancellationToken::new();
         let gateway = trace_egress_gateway::start(config, shutdown.clone()).await.unwrap();
         let address = gateways.local_addr().unwrap();
+        let asking = loopback_listener().await;
+        let rpc = asking.local_addr().unwrap();
+        tokio::spawn(trace_plane::serve(asking, gateway.rpc_router(), shutdown.clone()));
         tokio::spawn(async move { gateway.serve(gateways).await });
-        Self { dispatcher, address, shutdown, _folder: folder }
+        Self { dispatcher, address, rpc, shutdown, _folder: folder }
     }
 
     /// A capability of an attempt with these grants.
@@ -148,15 +188,22 @@ impl Platform {
         TcpStream::connect(self.address).await.unwrap()
     }
 
+    /// Posts to the listener for services, with this token: the status, and the body of the answer.
+    pub async fn post_rpc(&self, path: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        let shown = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: gateway\r\n{shown}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        let stream = TcpStream::connect(self.rpc).await.unwrap();
+        let answer = converse(stream, request.as_bytes()).await;
+        let body = answer.split_once("\r\n\r\n").expect("a head").1.to_owned();
+        (status(&answer), body)
+    }
+
     /// Sends bytes on a connection of their own, and reads all that comes back until it is closed.
     pub async fn raw(&self, request: &[u8]) -> String {
-        let mut stream = self.connect().await;
-        stream.write_all(request).await.unwrap();
-        let mut answer = Vec::new();
-        let reading = stream.read_to_end(&mut answer);
-        // A connection that was reset has answered all the same.
-        let _ = tokio::time::timeout(SOON, reading).await.expect("an end");
-        String::from_utf8_lossy(&answer).into_owned()
+        converse(self.connect().await, request).await
     }
 
     /// Asks for an address with this token: the status line's number, and all of the answer.
@@ -249,6 +296,38 @@ impl Drop for Platform {
     }
 }
 
+async fn converse(mut stream: TcpStream, request: &[u8]) -> String {
+    stream.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    // A connection that was reset has answered all the same.
+    let _ = tokio::time::timeout(SOON, reading).await.expect("an end");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Identities that the dispatcher of the tests knows, by their tokens.
+pub struct Identity;
+
+impl Identity {
+    /// May call one pool.
+    pub const INDEXER: &'static str = "plane_of-the-indexer";
+    /// Is named in the gateway's configuration, with nothing.
+    pub const IDLE: &'static str = "worker_idle";
+    /// Is not named there.
+    pub const UNNAMED: &'static str = "plane_unnamed";
+    /// Was good once.
+    pub const REVOKED: &'static str = "plane_revoked";
+
+    fn name(token: &str) -> Option<(i64, &'static str)> {
+        match token {
+            Self::INDEXER => Some((1, "indexer")),
+            Self::IDLE => Some((2, "idle")),
+            Self::UNNAMED => Some((3, "unnamed")),
+            _ => None,
+        }
+    }
+}
+
 pub fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
 }
@@ -272,6 +351,7 @@ fn router(dispatcher: Arc<Dispatcher>) -> Router {
         .route("/internal/audit", post(audit))
         .route("/internal/deliveries/claim", post(claim))
         .route("/internal/deliveries/report", post(report))
+        .route("/internal/identities/resolve", post(identities))
         .with_state(dispatcher)
 }
 
@@ -325,6 +405,23 @@ async fn report(
     dispatcher.reported.lock().unwrap().extend(request.outcomes);
     dispatcher.changed.notify_waiters();
     Json(DeliveryReportReply { verdicts })
+}
+
+async fn identities(
+    State(dispatcher): State<Arc<Dispatcher>>,
+    Json(request): Json<ResolveIdentityRequest>,
+) -> Result<Json<IdentityResolution>, StatusCode> {
+    if *dispatcher.identities_are_away.lock().unwrap() {
+        return Err(StatusCode::BAD_GATEWAY);
+    }
+    Ok(Json(match Identity::name(request.token.expose()) {
+        Some((id, name)) => IdentityResolution::Known(ResolvedIdentity {
+            identity: WorkerId::from_db(id),
+            name: name.to_owned(),
+            org: OrgId::from_db(1),
+        }),
+        None => IdentityResolution::Refused { refused: Problem::new(ErrorCode::Forbidden, "nobody's") },
+    }))
 }
 
 async fn audit(State(dispatcher): State<Arc<Dispatcher>>, Json(request): Json<AuditRequest>) -> StatusCode {

@@ -1,8 +1,9 @@
-//! `/internal`, for planes: is an attempt alive, what does a manifest say, who is this user, and the
-//! audit log.
+//! `/internal`, for planes: is an attempt alive, what does a manifest say, who is this user or service, and
+//! the audit log.
 
 mod audit;
 mod deliveries;
+mod identities;
 mod liveness;
 mod manifests;
 mod users;
@@ -25,6 +26,7 @@ pub fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/internal/users/resolve", Caller::Plane, post(users::resolve)),
         Route::new(Method::POST, "/internal/deliveries/claim", Caller::Plane, post(deliveries::claim)),
         Route::new(Method::POST, "/internal/deliveries/report", Caller::Plane, post(deliveries::report)),
+        Route::new(Method::POST, "/internal/identities/resolve", Caller::Plane, post(identities::resolve)),
         Route::new(Method::POST, "/internal/audit", Caller::Plane, post(audit::audit)),
         Route::new(
             Method::GET,

@@ -132,6 +132,8 @@ pub(super) fn egress_gateway(
         policy: options.egress_policy.clone(),
         deliveries: Deliveries { ca_file: options.egress_ca.clone(), ..Deliveries::default() },
         dns_servers: options.egress_dns.clone(),
+        services: Default::default(),
+        rpc: Default::default(),
         limits: Limits::default(),
     }
 }
