@@ -66,9 +66,11 @@ impl Platform {
         header.kid.unwrap().parse().unwrap()
     }
 
+    /// The signing keys in the folder, which has the key of webhooks, too.
     fn key_files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.path().join("keys")).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".p8")).collect()
     }
 
     async fn context(&self, token: &Secret<String>) -> Response {
