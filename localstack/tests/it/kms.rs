@@ -166,7 +166,8 @@ async fn while_kms_is_away_the_key_goes_on_and_the_next_one_waits() {
     platform.run("d", vec![job("a", 1)]).await.unwrap();
     let lease = one_lease(&platform).await;
     let files = std::fs::read_dir(&platform.app.config.key_dir).unwrap();
-    let keys = files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|kind| kind == "p8"));
+    let keys =
+        files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|kind| kind == "p8"));
     assert!(keys.count() <= 2, "keys that were not certified are not left behind");
     proxy.always(None);
     until("a new key signs", async || Ok((signing(&platform).await != first).then_some(()))).await.unwrap();

@@ -72,6 +72,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
 /// See [`Error`].
 pub async fn attempt(places: &Places, ticket: LaunchTicket, bounds: &Bounds) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::Start)?;
+    answer_to_signals().map_err(Error::Start)?;
     let api = Api::new(places.task_api.clone(), ticket, &places.trust);
     let relay = Relay::default();
     let attempt = async {
@@ -95,4 +96,11 @@ pub async fn attempt(places: &Places, ticket: LaunchTicket, bounds: &Bounds) -> 
         ended = attempt => ended,
         _ = terminated.recv() => Err(Error::Stopped),
     }
+}
+
+/// Signals that this process was perhaps started ignoring, as what a shell starts in the background is: the code would
+/// inherit that. What has a handler here is by default there.
+fn answer_to_signals() -> io::Result<()> {
+    let kinds = [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit()];
+    kinds.into_iter().try_for_each(|kind| signal(kind).map(drop))
 }
