@@ -8,7 +8,7 @@ export SQLX_OFFLINE=true CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/../../target/
 export PATH="$cache/tools/bin:$PATH"
 seconds=${SECONDS_EACH:-20}
 features=()
-targets=(dag_yaml token s3_prefix destination bundle forwarder wake_up)
+targets=(dag_yaml token s3_prefix destination bundle forwarder proxy wake_up)
 if [ "${SQL:-}" = 1 ]; then
     targets+=(sql)
     features=(--features sql)

@@ -5,6 +5,8 @@
 //! as they are: only then, so that what follows a refusal is no request that nobody looked at.
 
 mod body;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod tokens;
 
