@@ -105,20 +105,31 @@ async fn end_holders_of(app: &App, row: &RuleRow) -> Result<u64, task::Error> {
         let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
         Policies::of(&mut conn, app.config.egress, &BTreeSet::from([row.org])).await?.into_one(row.org)
     };
+    // All are looked for before the first is ended: its task may be leased again at once, without the destination.
+    let holders = all_holders(app, row, &policy).await?;
     let why = format!("an admin has taken {} away from it", row.info.to);
     let mut ended = 0;
+    for batch in holders.chunks(BATCH as usize) {
+        ended += end_batch(app, batch, FailureReason::EgressWithdrawn, &why).await?;
+    }
+    Ok(ended)
+}
+
+async fn all_holders(
+    app: &App,
+    row: &RuleRow,
+    policy: &Policy,
+) -> Result<Vec<(AttemptId, TaskId)>, db::Error> {
+    let mut all = Vec::new();
     let mut after = None;
     loop {
         let page = {
             let mut conn = app.db.acquire().await.map_err(db::Error::from)?;
             db::egress::leased(&mut conn, row.org, after, BATCH).await?
         };
-        let Some((last, _)) = page.last() else { return Ok(ended) };
+        let Some((last, _)) = page.last() else { return Ok(all) };
         after = Some(*last);
-        let holders = holders(app, &page, &row.info, &policy).await?;
-        if !holders.is_empty() {
-            ended += end_batch(app, &holders, FailureReason::EgressWithdrawn, &why).await?;
-        }
+        all.extend(holders(app, &page, &row.info, policy).await?);
     }
 }
 
